@@ -1,0 +1,277 @@
+"""Every setting of the server: its name, default, unit and meaning, in one frozen struct.
+
+Sources in rising order: the defaults, a TOML file, the environment (`CHATD_` and the name in capitals), flags.
+A name that is not here is refused, wherever it comes from. This is the only module that reads the environment.
+"""
+
+import base64
+import binascii
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from chatd.errors import StartError
+from chatd.services.accounts import Registration
+
+PREFIX: Final = "CHATD_"
+JWT_SECRET_BYTES: Final = 32
+_ENCRYPTION_KEY_BYTES: Final = 32
+_MASKED: Final = "(set)"
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+"""0 lets the system choose."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    host: Annotated[str, Meta(description="address that all sockets listen on")] = "127.0.0.1"
+    http_port: Annotated[Port, Meta(description="HTTP: REST, health, metrics, docs")] = 3000
+    chat_port: Annotated[Port, Meta(description="chat WebSocket, path /")] = 4000
+    presence_port: Annotated[Port, Meta(description="presence WebSocket, path /")] = 4001
+    data_dir: Annotated[
+        str, Meta(description="folder of the embedded default; one process at a time")
+    ] = "./chatd-data"
+    database_url: Annotated[
+        str, Meta(description="postgresql:// URL; the three backends go together")
+    ] = ""
+    cassandra_hosts: Annotated[list[str], Meta(description="host:port, comma separated")] = []
+    cassandra_keyspace: Annotated[str, Meta(description="keyspace of the messages")] = "chatd"
+    cassandra_replication: Annotated[
+        str,
+        Meta(
+            description="replication of a new keyspace; default min(3, nodes) in their datacenter"
+        ),
+    ] = ""
+    redis_url: Annotated[
+        str, Meta(description="redis:// URL of bus, caches, presence and rate limits")
+    ] = ""
+    queue_redis_url: Annotated[
+        str, Meta(description="redis:// URL of the job queue; default the same")
+    ] = ""
+    kafka_brokers: Annotated[
+        list[str], Meta(description="host:port, comma separated; unset: no events")
+    ] = []
+    jwt_secret: Annotated[
+        str,
+        Meta(description="signs tokens, at least 32 bytes; made in the data folder when embedded"),
+    ] = ""
+    encryption_keys: Annotated[
+        list[str],
+        Meta(
+            description="id:base64 of 32 bytes, comma separated, newest first; unset: bodies in clear"
+        ),
+    ] = []
+    allowed_origins: Annotated[
+        list[str],
+        Meta(
+            description="pages that may connect; unset: the request's own host name and this machine"
+        ),
+    ] = []
+    public_chat_url: Annotated[
+        str, Meta(description="ws(s):// URL of the chat socket as browsers see it")
+    ] = ""
+    public_presence_url: Annotated[str, Meta(description="the same of the presence socket")] = ""
+    registration: Annotated[Registration, Meta(description="who may make an account")] = (
+        Registration.OPEN
+    )
+    drain_seconds: Annotated[
+        float, Meta(ge=0, le=600, description="for connections to end at a stop")
+    ] = 10.0
+    bcrypt_cost: Annotated[
+        int, Meta(ge=4, le=16, description="log2 of the rounds; below 12 only for load tests")
+    ] = 12
+    rate_limits: Annotated[Literal["on", "off"], Meta(description="off only for load tests")] = "on"
+    metrics_allow: Annotated[
+        list[str],
+        Meta(description="networks besides loopback that may read /metrics, comma separated"),
+    ] = []
+
+    @property
+    def is_embedded(self) -> bool:
+        return not (self.database_url or self.cassandra_hosts or self.redis_url)
+
+
+SECRETS: Final = frozenset({"jwt_secret", "encryption_keys"})
+URLS: Final = frozenset({"database_url", "redis_url", "queue_redis_url"})
+_FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Config)}
+
+
+def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Config:
+    """The configuration of these sources.
+
+    Raises:
+        StartError: one line that names the setting, its source and what is wrong with it.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values |= _from_file(file)
+    for name, text in environment.items():
+        if name.startswith(PREFIX):
+            values[_known(name.removeprefix(PREFIX).lower(), name)] = _parse(
+                name.removeprefix(PREFIX).lower(), text, name
+            )
+    for name, text in flags.items():
+        values[_known(name, f"--{name}")] = _parse(name, text, f"--{name.replace('_', '-')}")
+    try:
+        config = msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise StartError(f"bad configuration: {error}") from None
+    _validate(config)
+    return config
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """The settings by name, with secrets and the passwords of URLs masked."""
+    shown: dict[str, Any] = msgspec.to_builtins(config)
+    for name in SECRETS:
+        shown[name] = _MASKED if shown[name] else shown[name]
+    for name in URLS:
+        shown[name] = _without_password(shown[name])
+    return shown
+
+
+def descriptions() -> dict[str, str]:
+    """The meaning of each setting, by name."""
+    return {name: _description(field.type) for name, field in _FIELDS.items()}
+
+
+def _description(annotated: Any) -> str:
+    return " ".join(
+        meta.description
+        for meta in get_args(annotated)[1:]
+        if isinstance(meta, Meta) and meta.description
+    )
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise StartError(f"cannot read the config file {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"{file} is not TOML: {error}") from None
+    for name, value in values.items():
+        _check(_known(name, f"{name} in {file}"), value, f"{name} in {file}")
+    return values
+
+
+def _known(name: str, source: str) -> str:
+    if name not in _FIELDS:
+        raise StartError(
+            f"unknown setting {source}; `chatd print-config` lists those that there are"
+        )
+    return name
+
+
+def _parse(name: str, text: str, source: str) -> Any:
+    """A setting's value from text: lists are comma separated, numbers are written in decimal."""
+    field_type = _FIELDS[name].type
+    base = get_args(field_type)[0]
+    value: Any = (
+        [part.strip() for part in text.split(",") if part.strip()] if base == list[str] else text
+    )
+    return _check(name, value, source, strict=False)
+
+
+def _check(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
+    try:
+        return msgspec.convert(value, _FIELDS[name].type, strict=strict)
+    except msgspec.ValidationError as error:
+        shown = "" if name in SECRETS or name in URLS else f"{value!r}: "
+        raise StartError(f"bad value of {source}: {shown}{error}") from None
+
+
+def _validate(config: Config) -> None:
+    backends = {
+        "CHATD_DATABASE_URL": bool(config.database_url),
+        "CHATD_CASSANDRA_HOSTS": bool(config.cassandra_hosts),
+        "CHATD_REDIS_URL": bool(config.redis_url),
+    }
+    if any(backends.values()) and not all(backends.values()):
+        missing = ", ".join(name for name, is_set in backends.items() if not is_set)
+        raise StartError(f"the backends go together, all three or none: set {missing} too")
+    _check_url("CHATD_DATABASE_URL", config.database_url, {"postgresql", "postgres"})
+    _check_url("CHATD_REDIS_URL", config.redis_url, {"redis", "rediss"})
+    _check_url("CHATD_QUEUE_REDIS_URL", config.queue_redis_url, {"redis", "rediss"})
+    _check_url("CHATD_PUBLIC_CHAT_URL", config.public_chat_url, {"ws", "wss"})
+    _check_url("CHATD_PUBLIC_PRESENCE_URL", config.public_presence_url, {"ws", "wss"})
+    for name, endpoints in (
+        ("CHATD_CASSANDRA_HOSTS", config.cassandra_hosts),
+        ("CHATD_KAFKA_BROKERS", config.kafka_brokers),
+    ):
+        for endpoint in endpoints:
+            _, _, port = endpoint.rpartition(":")
+            if not port.isdecimal():
+                raise StartError(f"bad value of {name}: {endpoint!r} is not host:port")
+    for origin in config.allowed_origins:
+        if urlsplit(origin).scheme not in {"http", "https"} or origin.endswith("/"):
+            raise StartError(
+                f"bad value of CHATD_ALLOWED_ORIGINS: {origin!r} is not like https://chat.example.org"
+            )
+    for network in config.metrics_allow:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise StartError(
+                f"bad value of CHATD_METRICS_ALLOW: {network!r} is not an address or network"
+            ) from None
+    _check_secrets(config)
+
+
+def _check_secrets(config: Config) -> None:
+    if config.jwt_secret:
+        check_secret(config.jwt_secret, "CHATD_JWT_SECRET")
+    elif not config.is_embedded:
+        raise StartError(
+            "CHATD_JWT_SECRET is required with real backends: set the output of `openssl rand -hex 32`"
+        )
+    for key in config.encryption_keys:
+        key_id, colon, text = key.partition(":")
+        try:
+            size = len(base64.b64decode(text, validate=True))
+        except binascii.Error:
+            size = -1
+        if not key_id or not colon or size != _ENCRYPTION_KEY_BYTES:
+            raise StartError(
+                "bad value of CHATD_ENCRYPTION_KEYS: each key is id:base64 of 32 bytes,"
+                " like k1:$(openssl rand -base64 32)"
+            )
+
+
+def check_secret(secret: str, source: str) -> None:
+    """Raises StartError for a secret that can be guessed."""
+    raw = secret.encode()
+    if len(raw) < JWT_SECRET_BYTES:
+        raise StartError(
+            f"{source} is too short: {len(raw)} bytes, at least {JWT_SECRET_BYTES}; try `openssl rand -hex 32`"
+        )
+    if len(set(raw)) < 4:
+        raise StartError(
+            f"{source} is too simple: its bytes are nearly all alike; try `openssl rand -hex 32`"
+        )
+
+
+def _check_url(name: str, url: str, schemes: set[str]) -> None:
+    if url:
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in schemes and bool(parts.hostname)
+            _ = parts.port
+        except ValueError:
+            good = False
+        if not good:
+            raise StartError(
+                f"bad value of {name}: it must begin with {' or '.join(sorted(schemes))}:// and name a host"
+            )
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@", 1)

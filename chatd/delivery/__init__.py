@@ -1,0 +1,1 @@
+"""From a stored event to sockets. Below the services; knows no socket type."""

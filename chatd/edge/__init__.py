@@ -1,0 +1,1 @@
+"""The doors: everything that accepts a WebSocket."""

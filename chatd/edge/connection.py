@@ -1,0 +1,267 @@
+"""One open connection: read -> decode -> session -> dispatch -> reply.
+
+Requests are answered one at a time, in their order; only those that append to a conversation are pipelined, and
+keep their order in the journal. Limits: while `APPENDS_WAITING` of them wait, or one other request is under way
+and more have come, nothing more is read from the socket.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final, NamedTuple
+
+from chatd import ids
+from chatd.auth import Principal
+from chatd.clock import Clock
+from chatd.delivery.outbox import Outbox
+from chatd.dispatch import Dispatcher
+from chatd.edge.keepalive import Keepalive
+from chatd.edge.websocket import WebSocket
+from chatd.metrics import Metrics
+from chatd.services.presence import PING_SECONDS, Presence
+from chatd.services.receipts import Receipts
+from chatd.services.subscriptions import Subscriptions
+from chatd.tasks import TaskOwner
+from protocol import PROTOCOL_VERSION, pushes
+from protocol.close import CloseCode
+from protocol.codec import MalformedFrame, NotUtf8, decode, encode
+from protocol.framing import PING, text_message
+from protocol.limits import Limits
+from protocol.requests import Disconnect
+from protocol.session import Door, NotAllowed, Session, State
+
+APPENDS_WAITING: Final = 256
+_LIMITS: Final = Limits()
+
+
+class Surroundings(NamedTuple):
+    """What every connection of a node uses."""
+
+    dispatcher: Dispatcher
+    subscriptions: Subscriptions
+    presence: Presence
+    receipts: Receipts
+    keepalive: Keepalive
+    clock: Clock
+    metrics: Metrics
+    tasks: TaskOwner
+    log_id: str
+
+
+class Connection:
+    """Hears its WebSocket, and is the Caller of its requests."""
+
+    __slots__ = (
+        "_appending",
+        "_awaits_pong",
+        "_door",
+        "_expiry",
+        "_inbox",
+        "_is_busy",
+        "_is_paused",
+        "_session",
+        "_slot",
+        "_socket",
+        "_with",
+        "connection_id",
+        "outbox",
+        "principal",
+    )
+
+    def __init__(
+        self, socket: WebSocket, door: Door, principal: Principal, surroundings: Surroundings
+    ) -> None:
+        self._socket = socket
+        self._door = door
+        self._with = surroundings
+        self._session = Session(door)
+        self._inbox: deque[bytes | bytearray] | None = None
+        """Messages that came while a request was under way; None while there are none."""
+        self._is_busy = False
+        self._is_paused = False
+        self._appending = 0
+        self._awaits_pong = False
+        self._expiry: asyncio.TimerHandle | None = None
+        self.connection_id = ids.new_connection_id()
+        self.principal = principal
+        self.outbox = Outbox(principal, socket.transport, self.shut)
+        self._slot = surroundings.keepalive.add(self)
+        self._watch_expiry()
+
+    async def open(self) -> None:
+        """Send INFO, subscribe to what the user hears, and begin to read.
+
+        Raises:
+            BackendError: the store failed.
+        """
+        surroundings = self._with
+        self._send_info()
+        if self._door is Door.CHAT:
+            await surroundings.subscriptions.connect(self.outbox)
+        await surroundings.presence.connected(self.outbox, self.connection_id)
+        if self.outbox.is_closed():
+            # It ended meanwhile: its lease may have been taken after it was released.
+            await surroundings.presence.disconnected(self.outbox, self.connection_id)
+            return
+        self._session.opened()
+        self._socket.start_reading()
+
+    def shut(self, code: CloseCode) -> None:
+        """Close with a code, after the callback that is under way."""
+        asyncio.get_running_loop().call_soon(self._socket.close, code)
+
+    # Caller
+
+    def reply(self, frame: pushes.Reply) -> None:
+        if isinstance(frame, pushes.Error):
+            self._with.metrics.errors += 1
+        self.outbox.write(text_message(encode(frame)))
+
+    def append_begun(self) -> None:
+        self._appending += 1
+        if self._appending == APPENDS_WAITING:
+            self._update_reading()
+
+    def append_done(self) -> None:
+        self._appending -= 1
+        if self._is_paused:
+            self._update_reading()
+
+    # Receiver
+
+    def message(self, data: bytes | bytearray) -> None:
+        if self._is_busy:
+            if self._inbox is None:
+                self._inbox = deque()
+            self._inbox.append(data)
+            self._update_reading()
+        else:
+            self._handle(data)
+
+    def binary(self) -> None:
+        self._malformed(MalformedFrame("binary messages are not understood; send JSON as text"))
+
+    def pong(self) -> None:
+        if self._awaits_pong:
+            self._awaits_pong = False
+            surroundings = self._with
+            surroundings.receipts.delivered(self.principal.username, self.outbox.take_confirmed())
+            surroundings.tasks.start(
+                surroundings.presence.renew(self.outbox, self.connection_id), name="renew"
+            )
+
+    def pause_sending(self) -> None:
+        self.outbox.pause()
+
+    def resume_sending(self) -> None:
+        self.outbox.resume()
+
+    def closing(self) -> None:
+        self._session.closing()
+        self.outbox.close()
+        self._inbox = None
+
+    def closed(self, *, clean: bool) -> None:
+        surroundings = self._with
+        surroundings.metrics.connections -= 1
+        surroundings.keepalive.remove(self, self._slot)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        surroundings.receipts.delivered(
+            self.principal.username, self.outbox.take_confirmed(everything=clean)
+        )
+        surroundings.subscriptions.disconnect(self.outbox)
+        surroundings.tasks.start(
+            surroundings.presence.disconnected(self.outbox, self.connection_id), name="disconnected"
+        )
+
+    # Pinged
+
+    def ping(self) -> None:
+        self._awaits_pong = True
+        self.outbox.ping_sent()
+        self.outbox.write(PING)
+        self._watch_expiry()
+
+    def check_pong(self) -> None:
+        if self._awaits_pong:
+            self._with.metrics.keepalive_timeouts += 1
+            self._socket.close(CloseCode.INTERNAL_ERROR)
+
+    def _handle(self, data: bytes | bytearray) -> None:
+        try:
+            request = decode(data)
+        except NotUtf8:
+            self._with.metrics.malformed += 1
+            self._socket.fail(CloseCode.NOT_UTF8)
+            return
+        except MalformedFrame as error:
+            self._malformed(error)
+            return
+        self._with.metrics.requests += 1
+        try:
+            self._session.request(request)
+        except NotAllowed as error:
+            self.reply(
+                pushes.Error(ref=request.ref, code=error.code, msg=error.message, temporary=False)
+            )
+            return
+        if isinstance(request, Disconnect):
+            self._socket.close(CloseCode.BYE)
+            return
+        work = self._with.dispatcher.dispatch(self, request)
+        if work is not None:
+            self._is_busy = True
+            self._with.tasks.start(work, name="request").add_done_callback(self._request_done)
+
+    def _request_done(self, _: asyncio.Task[None]) -> None:
+        self._is_busy = False
+        while self._inbox and not self._is_busy:
+            self._handle(self._inbox.popleft())
+        if not self._inbox:
+            self._inbox = None
+        if self._is_paused:
+            self._update_reading()
+
+    def _malformed(self, error: MalformedFrame) -> None:
+        self._with.metrics.malformed += 1
+        self.reply(pushes.Error(ref=error.ref, code=error.code, msg=error.message, temporary=False))
+        if self._session.malformed():
+            self._socket.close(CloseCode.PROTOCOL_ABUSE)
+
+    def _update_reading(self) -> None:
+        """Read from the socket only while what was read is being dealt with."""
+        transport = self._socket.transport
+        should_pause = self._appending >= APPENDS_WAITING or bool(self._inbox)
+        if (
+            should_pause is self._is_paused
+            or transport.is_closing()
+            or self._session.state is State.CLOSING
+        ):
+            return
+        self._is_paused = should_pause
+        if should_pause:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+    def _watch_expiry(self) -> None:
+        """Close when the token ends. Looked at with every ping, so a timer runs only for the last seconds."""
+        left = self.principal.expires_at - self._with.clock.now_ms() / 1000
+        if self._expiry is None and left <= PING_SECONDS + 1:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(
+                max(left, 0), self._socket.close, CloseCode.TOKEN_EXPIRED
+            )
+
+    def _send_info(self) -> None:
+        surroundings = self._with
+        info = pushes.Info(
+            msg=f"Welcome to chatd, {self.principal.username}.",
+            user=self.principal.username,
+            connection_id=self.connection_id,
+            protocol=PROTOCOL_VERSION,
+            log_id=surroundings.log_id,
+            server_time=surroundings.clock.now_ms(),
+            limits=_LIMITS,
+        )
+        self.outbox.write(text_message(encode(info)))

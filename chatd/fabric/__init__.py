@@ -1,0 +1,1 @@
+"""Shared between nodes and allowed to be lost: ports, and beside each its adapters by suffix."""

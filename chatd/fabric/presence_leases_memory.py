@@ -1,0 +1,52 @@
+"""The in-process PresenceLeases. Bounded by the number of connections, each of which holds one lease."""
+
+from collections.abc import Sequence
+
+from chatd.clock import Clock
+
+
+class MemoryPresenceLeases:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._leases: dict[str, dict[str, float]] = {}
+
+    async def renew(self, username: str, holder: str, ttl_seconds: float) -> bool:
+        now = self._clock.monotonic()
+        holders = self._leases.setdefault(username, {})
+        was_online = any(end > now for end in holders.values())
+        holders[holder] = now + ttl_seconds
+        return not was_online
+
+    async def release(self, username: str, holder: str) -> bool:
+        now = self._clock.monotonic()
+        holders = self._leases.get(username)
+        if holders is None:
+            return False
+        end = holders.pop(holder, now)
+        still_online = any(other > now for other in holders.values())
+        if not still_online and end > now:
+            # What other holders left behind ran out long before: this was the end of the user's presence.
+            del self._leases[username]
+            return True
+        if not holders:
+            del self._leases[username]
+        return False
+
+    async def online(self, usernames: Sequence[str]) -> set[str]:
+        now = self._clock.monotonic()
+        return {
+            username
+            for username in usernames
+            if any(end > now for end in self._leases.get(username, {}).values())
+        }
+
+    async def sweep(self) -> list[str]:
+        now = self._clock.monotonic()
+        gone = [
+            username
+            for username, holders in self._leases.items()
+            if all(end <= now for end in holders.values())
+        ]
+        for username in gone:
+            del self._leases[username]
+        return gone

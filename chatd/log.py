@@ -1,0 +1,53 @@
+"""Logging: one line of text on a terminal, one JSON object a line anywhere else. Never a token, never a body."""
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+_LINE = "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> {message}"
+
+
+def configure(stream: TextIO = sys.stderr, level: str = "INFO") -> None:
+    """Send the log to a stream, and what libraries log through `logging` too, from WARNING on."""
+    logger.remove()
+    if stream.isatty():
+        logger.add(stream, format=_LINE, level=level, backtrace=False, diagnose=False)
+    else:
+        logger.add(
+            lambda message: _write_json(stream, message),
+            level=level,
+            backtrace=False,
+            diagnose=False,
+        )
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def _write_json(stream: TextIO, message: "Message") -> None:
+    stream.write(json.dumps(_as_json(message.record)) + "\n")
+    stream.flush()
+
+
+def _as_json(record: "Record") -> dict[str, object]:
+    line: dict[str, object] = {
+        "time": record["time"].isoformat(),
+        "level": record["level"].name,
+        "message": record["message"],
+        **record["extra"],
+    }
+    if record["exception"] is not None:
+        kind, value, traceback = record["exception"]
+        line["exception"] = logging.Formatter().formatException((kind, value, traceback))  # type: ignore[arg-type]
+    return line
+
+
+class _ToLoguru(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.opt(exception=record.exc_info).log(
+            record.levelname, "{}: {}", record.name, record.getMessage()
+        )

@@ -1,0 +1,60 @@
+"""What every node must hear and no store keeps: pushes to a user, and the end of a user's tokens.
+
+Travels by the bus, this node's part too, so that there is one path. The bus is at most once: a push may be lost
+(the client finds the same in INIT_DATA), a revocation is checked at every handshake.
+"""
+
+from typing import Final
+
+import msgspec
+
+from chatd.delivery.hub import Hub
+from chatd.fabric.bus import Bus
+from protocol.close import CloseCode
+
+_TOPIC: Final = "control"
+
+
+class _Push(msgspec.Struct, frozen=True, tag="push"):
+    username: str
+    data: bytes
+
+
+class _Revoked(msgspec.Struct, frozen=True, tag="revoked"):
+    username: str
+    device_id: str | None
+    """None for all of the user's devices."""
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(_Push | _Revoked).decode
+
+
+class Control:
+    def __init__(self, bus: Bus, hub: Hub) -> None:
+        self._bus = bus
+        self._hub = hub
+
+    async def start(self) -> None:
+        await self._bus.subscribe(_TOPIC, self._heard)
+
+    async def stop(self) -> None:
+        await self._bus.unsubscribe(_TOPIC, self._heard)
+
+    async def push(self, username: str, data: bytes) -> None:
+        """Send bytes of whole WebSocket frames to every connection of a user, on every node."""
+        await self._bus.publish(_TOPIC, _encode(_Push(username, data)))
+
+    async def revoked(self, username: str, device_id: str | None) -> None:
+        """Close the connections of a device, or of all of a user's devices, on every node."""
+        await self._bus.publish(_TOPIC, _encode(_Revoked(username, device_id)))
+
+    def _heard(self, payload: bytes) -> None:
+        match _decode(payload):
+            case _Push(username, data):
+                self._hub.send_to_user(username, data)
+            case _Revoked(username, device_id):
+                user = self._hub.users.get(username)
+                for outbox in () if user is None else tuple(user.outboxes):
+                    if device_id is None or outbox.principal.device_id == device_id:
+                        outbox.shut(CloseCode.TOKEN_REVOKED)

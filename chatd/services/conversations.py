@@ -1,0 +1,114 @@
+"""Opening direct conversations, and making, joining and leaving groups."""
+
+import asyncio
+
+from chatd import ids
+from chatd.auth import Principal
+from chatd.clock import Clock
+from chatd.delivery.outbox import Outbox
+from chatd.errors import ChatError, invalid_field
+from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody
+from chatd.services.control import Control
+from chatd.services.journal import Journal
+from chatd.services.rules import check_identity
+from chatd.stores.conversation_store import ConversationStore
+from chatd.stores.ledger import Done, Entry, Outcome
+from protocol import limits
+from protocol.codec import encode
+from protocol.errors import ErrorCode
+from protocol.framing import text_message
+from protocol.pushes import NewOneToOneChat as NewChatPush
+from protocol.requests import CreateGroup, JoinGroup, LeaveGroup, NewOneToOneChat
+
+
+class Conversations:
+    def __init__(
+        self, journal: Journal, store: ConversationStore, control: Control, clock: Clock
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._control = control
+        self._clock = clock
+
+    async def open_direct(self, principal: Principal, request: NewOneToOneChat) -> str:
+        """Make the direct conversation with a user, if it is not there; its id. The other is told.
+
+        Raises:
+            ChatError: INVALID_FIELD for oneself, NO_SUCH_USER.
+        """
+        check_identity(principal, request.from_)
+        username = principal.username
+        if request.to == username:
+            raise invalid_field("to", "one cannot write to oneself")
+        if not await self._store.open_direct(username, request.to, self._clock.now_ms()):
+            raise ChatError(ErrorCode.NO_SUCH_USER, f"there is no user {request.to}")
+        conversation_id = ids.direct_id(username, request.to)
+        push = NewChatPush(from_=username, chat_id=conversation_id)
+        await self._control.push(request.to, text_message(encode(push)))
+        return conversation_id
+
+    def create_group(
+        self, principal: Principal, request: CreateGroup, origin: Outbox | None, done: Done
+    ) -> None:
+        """Make a group of the caller, its admin, and the members; `done` gets the outcome.
+
+        Raises:
+            ChatError: TOO_LARGE, more members than one may name at once.
+        """
+        check_identity(principal, request.from_)
+        if len(request.members) > limits.CREATE_GROUP_MEMBERS:
+            raise ChatError(
+                ErrorCode.TOO_LARGE,
+                f"`members`: at most {limits.CREATE_GROUP_MEMBERS} can be named at once",
+            )
+        if not request.name.strip() or not request.name.isprintable():
+            raise invalid_field("name", "a group's name has visible characters, and no line breaks")
+        members = list(dict.fromkeys([principal.username, *request.members]))
+        body = GroupCreatedBody(request.name, members, request.open, request.history)
+        group_id = ids.new_group_id(self._clock.now_ms())
+        self._submit(EventKind.GROUP_CREATED, group_id, principal, body, origin, done)
+
+    async def append_group(self, principal: Principal, request: CreateGroup) -> Outcome:
+        """As `create_group`, for a caller who waits for the outcome."""
+        waited: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.create_group(principal, request, None, lambda _, outcome: waited.set_result(outcome))
+        return await waited
+
+    def join_group(
+        self, principal: Principal, request: JoinGroup, origin: Outbox | None, done: Done
+    ) -> None:
+        """Join an open group; `done` gets the outcome.
+
+        Raises:
+            ChatError: INVITE_EXPIRED, the invite is not one that is valid.
+        """
+        check_identity(principal, request.from_)
+        if request.invite is not None:
+            raise ChatError(
+                ErrorCode.INVITE_EXPIRED, "the invite is used up, expired, revoked or unknown"
+            )
+        body = MemberBody(principal.username)
+        self._submit(EventKind.MEMBER_JOINED, request.group_id, principal, body, origin, done)
+
+    def leave_group(
+        self, principal: Principal, request: LeaveGroup, origin: Outbox | None, done: Done
+    ) -> None:
+        """Leave a group; `done` gets the outcome."""
+        check_identity(principal, request.from_)
+        body = MemberBody(principal.username)
+        self._submit(EventKind.MEMBER_LEFT, request.group_id, principal, body, origin, done)
+
+    def _submit(
+        self,
+        kind: EventKind,
+        group_id: str,
+        principal: Principal,
+        body: AnyBody,
+        origin: Outbox | None,
+        done: Done,
+    ) -> None:
+        now_ms = self._clock.now_ms()
+        nonce = ids.new_nonce()
+        self._journal.submit(
+            Entry(group_id, kind, principal.username, body, nonce, now_ms, origin=origin, done=done)
+        )

@@ -1,0 +1,1 @@
+"""Durable truth: ports, and beside each its adapters by suffix."""

@@ -1,0 +1,196 @@
+"""SQLite off the loop: one thread that writes, with group commit, and one that reads.
+
+A job is a function of the connection. The writer runs every job that waits when it is free in one transaction
+and one fsync; their futures resolve after the commit, in one wake-up of the loop. A job that raises is undone
+alone. The reader has its own connection and sees what was committed before its job began (WAL).
+
+Limit: `MAX_WAITING` jobs a thread. At the limit `submit` raises BackendError: the disk does not keep up.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from chatd.errors import BackendError, StartError
+from chatd.schema import SchemaFile, schema_files
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+MAX_WAITING: Final = 10_000
+MAX_JOBS_A_COMMIT: Final = 500
+_WAL_PAGES_BEFORE_CHECKPOINT: Final = 4_000
+
+
+class _Waiting(NamedTuple):
+    job: Job[Any]
+    future: asyncio.Future[Any]
+
+
+class _Done(NamedTuple):
+    future: asyncio.Future[Any]
+    result: Any
+    error: BaseException | None
+
+
+class SqliteThread:
+    """One thread that owns one connection. Use `writer` or `reader` to make one."""
+
+    def __init__(self, path: Path, name: str, *, commits: bool) -> None:
+        self._path = path
+        self._commits = commits
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._waiting = 0
+        self.rollbacks = 0
+        """Grows when work was undone: whoever mirrors rows in memory must forget them."""
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job[T]) -> "asyncio.Future[T]":
+        """Run `job` on the thread; the future has its result, for a writer after the commit.
+
+        Raises:
+            BackendError: too many jobs wait, or the thread was closed.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise BackendError(f"{MAX_WAITING} database jobs are waiting")
+        self._waiting += 1
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Waiting(job, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what was submitted, then end the thread."""
+        self._queue.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        connection = open_connection(self._path)
+        try:
+            open_for_work = True
+            while open_for_work:
+                batch: list[_Waiting] = []
+                item = self._queue.get()
+                while item is not None:
+                    batch.append(item)
+                    if len(batch) == MAX_JOBS_A_COMMIT:
+                        break
+                    try:
+                        item = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                else:
+                    open_for_work = False
+                if batch:
+                    done = (
+                        self._commit(connection, batch)
+                        if self._commits
+                        else self._read(connection, batch)
+                    )
+                    self._loop.call_soon_threadsafe(self._resolve, done)
+        finally:
+            connection.close()
+
+    def _read(self, connection: sqlite3.Connection, batch: list[_Waiting]) -> list[_Done]:
+        return [_attempt(connection, waiting) for waiting in batch]
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[_Waiting]) -> list[_Done]:
+        done: list[_Done] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for waiting in batch:
+                connection.execute("SAVEPOINT job")
+                outcome = _attempt(connection, waiting)
+                if outcome.error is not None:
+                    connection.execute("ROLLBACK TO job")
+                    self.rollbacks += 1
+                connection.execute("RELEASE job")
+                done.append(outcome)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollbacks += 1
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            failure = BackendError(f"the commit failed: {error}")
+            return [_Done(waiting.future, None, failure) for waiting in batch]
+        return done
+
+    def _resolve(self, done: list[_Done]) -> None:
+        self._waiting -= len(done)
+        for future, result, error in done:
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+
+def _attempt(connection: sqlite3.Connection, waiting: _Waiting) -> _Done:
+    try:
+        return _Done(waiting.future, waiting.job(connection), None)
+    except sqlite3.Error as error:
+        return _Done(waiting.future, None, BackendError(f"the database failed: {error}"))
+    except Exception as error:
+        return _Done(waiting.future, None, error)
+
+
+def open_connection(path: Path) -> sqlite3.Connection:
+    """A durable connection: WAL, and an fsync at every commit."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA busy_timeout=5000")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES_BEFORE_CHECKPOINT}")
+    connection.execute("PRAGMA cache_size=-16384")
+    return connection
+
+
+def migrate(path: Path) -> None:
+    """Bring the database up to the schema files of this version. Each file is applied once, in one transaction.
+
+    Raises:
+        StartError: the database cannot be opened, was made by a newer version, or a file was changed after it
+            was applied.
+    """
+    try:
+        connection = open_connection(path)
+        try:
+            _apply(connection, schema_files("sql/sqlite"), path)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StartError(
+            f"cannot use the database {path}: {error}; set CHATD_DATA_DIR to another folder"
+        ) from error
+
+
+def _apply(connection: sqlite3.Connection, files: list[SchemaFile], path: Path) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS applied_schema (name TEXT PRIMARY KEY, checksum TEXT NOT NULL,"
+        " applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
+    )
+    applied = dict(connection.execute("SELECT name, checksum FROM applied_schema").fetchall())
+    unknown = sorted(applied.keys() - {file.name for file in files})
+    if unknown:
+        raise StartError(
+            f"{path} was made by a newer chatd (schema {unknown[-1]}); run that version or a newer one"
+        )
+    for file in files:
+        if file.name not in applied:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{file.text}\n"
+                f"INSERT INTO applied_schema (name, checksum) VALUES ('{file.name}', '{file.checksum}');\nCOMMIT;"
+            )
+        elif applied[file.name] != file.checksum:
+            raise StartError(
+                f"{file.name} was changed after it was applied to {path}; restore it from the release"
+            )

@@ -1,0 +1,162 @@
+"""The embedded UserStore."""
+
+import secrets
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from chatd.stores.ledger_sqlite import insert_friendship
+from chatd.stores.thread_sqlite import SqliteThread
+from chatd.stores.user_store import Account, Credentials, Device, UsernameTaken
+
+_DEVICE_COLUMNS: Final = "device_id, username, created_at, refresh_hash, refresh_expires_at"
+
+
+class SqliteUserStore:
+    """See the port."""
+
+    def __init__(self, writer: SqliteThread, reader: SqliteThread) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def create(
+        self, username: str, password_hash: str, display_name: str | None, at_ms: int
+    ) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            try:
+                connection.execute(
+                    "INSERT INTO account (username, password_hash, display_name, created_at) VALUES (?, ?, ?, ?)",
+                    (username, password_hash, display_name, at_ms),
+                )
+            except sqlite3.IntegrityError:
+                raise UsernameTaken(username) from None
+
+        await self._writer.submit(job)
+
+    async def credentials(self, username: str) -> Credentials | None:
+        def job(connection: sqlite3.Connection) -> Credentials | None:
+            row = connection.execute(
+                "SELECT password_hash, banned_at IS NOT NULL FROM account WHERE username = ?",
+                (username,),
+            ).fetchone()
+            return None if row is None else Credentials(row[0], bool(row[1]))
+
+        return await self._reader.submit(job)
+
+    async def accounts(self, usernames: Sequence[str]) -> dict[str, Account]:
+        def job(connection: sqlite3.Connection) -> dict[str, Account]:
+            found: dict[str, Account] = {}
+            for username in usernames:
+                row = connection.execute(
+                    "SELECT username, display_name, last_seen FROM account WHERE username = ?",
+                    (username,),
+                ).fetchone()
+                if row is not None:
+                    found[username] = Account(*row)
+            return found
+
+        return await self._reader.submit(job)
+
+    async def add_device(self, device: Device) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                f"INSERT INTO device ({_DEVICE_COLUMNS}) VALUES (?, ?, ?, ?, ?)", device
+            )
+
+        await self._writer.submit(job)
+
+    async def rotate_refresh(
+        self, old_hash: str, new_hash: str, expires_at: int, now_ms: int
+    ) -> Device | None:
+        def job(connection: sqlite3.Connection) -> Device | None:
+            row = connection.execute(
+                "UPDATE device SET refresh_hash = ?, refresh_expires_at = ?"
+                " WHERE refresh_hash = ? AND refresh_expires_at > ? AND revoked_at IS NULL"
+                " AND username IN (SELECT username FROM account WHERE banned_at IS NULL)"
+                f" RETURNING {_DEVICE_COLUMNS}",
+                (new_hash, expires_at, old_hash, now_ms),
+            ).fetchone()
+            return None if row is None else Device(*row)
+
+        return await self._writer.submit(job)
+
+    async def revoke_device(self, username: str, device_id: str, at_ms: int) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO device (device_id, username, created_at, revoked_at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (device_id) DO UPDATE SET revoked_at = coalesce(revoked_at, excluded.revoked_at),"
+                " refresh_hash = NULL WHERE username = excluded.username",
+                (device_id, username, at_ms, at_ms),
+            )
+
+        await self._writer.submit(job)
+
+    async def revoke_all(self, username: str, at_ms: int) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE account SET valid_after = max(valid_after, ?) WHERE username = ?",
+                (at_ms, username),
+            )
+            connection.execute(
+                "UPDATE device SET revoked_at = ?, refresh_hash = NULL WHERE username = ? AND revoked_at IS NULL",
+                (at_ms, username),
+            )
+
+        await self._writer.submit(job)
+
+    async def is_admitted(self, username: str, device_id: str, issued_at_ms: int) -> bool:
+        def job(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(
+                "SELECT 1 FROM account LEFT JOIN device ON device_id = ? WHERE account.username = ?"
+                " AND banned_at IS NULL AND valid_after < ? AND revoked_at IS NULL",
+                (device_id, username, issued_at_ms),
+            ).fetchone()
+            return row is not None
+
+        return await self._reader.submit(job)
+
+    async def befriend(self, one: str, other: str, at_ms: int) -> None:
+        await self._writer.submit(
+            lambda connection: insert_friendship(connection, one, other, at_ms)
+        )
+
+    async def friends(self, username: str) -> list[str]:
+        def job(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT friend FROM friendship WHERE username = ? ORDER BY friend", (username,)
+            )
+            return [row[0] for row in rows]
+
+        return await self._reader.submit(job)
+
+    async def friends_among(self, username: str, others: Sequence[str]) -> set[str]:
+        sql = "SELECT 1 FROM friendship WHERE username = ? AND friend = ?"
+
+        def job(connection: sqlite3.Connection) -> set[str]:
+            return {
+                other for other in others if connection.execute(sql, (username, other)).fetchone()
+            }
+
+        return await self._reader.submit(job)
+
+    async def set_last_seen(self, seen: Mapping[str, int]) -> None:
+        rows = [(at_ms, username) for username, at_ms in seen.items()]
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "UPDATE account SET last_seen = max(coalesce(last_seen, 0), ?) WHERE username = ?",
+                rows,
+            )
+
+        await self._writer.submit(job)
+
+    async def log_id(self) -> str:
+        def job(connection: sqlite3.Connection) -> str:
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES ('log_id', ?) ON CONFLICT DO NOTHING",
+                (secrets.token_hex(8),),
+            )
+            (value,) = connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()
+            return str(value)
+
+        return await self._writer.submit(job)
