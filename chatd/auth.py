@@ -72,8 +72,8 @@ class Tokens:
             )
             principal = Principal(str(claims["sub"]), str(claims["sid"]), int(claims["exp"]))
             issued_at_ms = int(claims["iam"])
-        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
-            raise InvalidToken(f"not a token of this server ({type(error).__name__})") from None
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+            raise InvalidToken("not a token of this server") from None
         if principal.expires_at * 1000 <= now_ms:
             raise InvalidToken("the token has expired")
         return Claims(principal, issued_at_ms)

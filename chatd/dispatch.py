@@ -14,7 +14,7 @@ from loguru import logger
 from chatd.auth import Principal
 from chatd.delivery import render
 from chatd.delivery.outbox import Outbox
-from chatd.errors import BackendError, ChatError, unavailable
+from chatd.errors import BackendError, ChatError, no_such_user, unavailable
 from chatd.services.bootstrap import Bootstrap
 from chatd.services.conversations import Conversations
 from chatd.services.history import Histories
@@ -57,7 +57,6 @@ class Services(NamedTuple):
 
 _REFUSALS: Final[dict[ErrorCode, str]] = {
     ErrorCode.NOT_A_MEMBER: "there is no such conversation that you are in or may join",
-    ErrorCode.NO_SUCH_USER: "there is no such user",
     ErrorCode.ALREADY_A_MEMBER: "the user is already in the group",
     ErrorCode.GROUP_FULL: "the group is full",
     ErrorCode.LAST_ADMIN: "you are the only admin; make somebody else one before you leave",
@@ -133,10 +132,11 @@ def new_incident(error: BaseException) -> str:
 def refusal(entry: Entry, outcome: Outcome) -> ChatError:
     """Why the ledger refused an entry, in words."""
     assert outcome.code is not None
+    if outcome.code is ErrorCode.NO_SUCH_USER:
+        return no_such_user(outcome.detail)
     words = _REFUSALS.get(outcome.code, ERRORS[outcome.code].when)
-    detail = f": {outcome.detail}" if outcome.detail else ""
     wait = 1000 if ERRORS[outcome.code].temporary else None
-    return ChatError(outcome.code, f"{words}{detail}", retry_after_ms=wait)
+    return ChatError(outcome.code, words, retry_after_ms=wait)
 
 
 def _appended(caller: Caller, ref: str | None, entry: Entry, outcome: Outcome) -> None:

@@ -37,5 +37,9 @@ def invalid_field(field: str, problem: str) -> ChatError:
     return ChatError(ErrorCode.INVALID_FIELD, f"`{field}`: {problem}")
 
 
+def no_such_user(username: str) -> ChatError:
+    return ChatError(ErrorCode.NO_SUCH_USER, f"there is no user {username}")
+
+
 def unavailable(message: str = "not acked; send again with the same clientMsgId") -> ChatError:
     return ChatError(ErrorCode.UNAVAILABLE, message, retry_after_ms=1000)

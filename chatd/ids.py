@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 _MESSAGE_ID: Final = re.compile(r"([A-Za-z0-9_-]{8})([1-9][0-9]{0,15})\.([a-z0-9_.\-]{1,65})\Z")
+_NONCE_BYTES: Final = 6
+_NONCES_A_BLOCK: Final = 256
 _CONNECTION_ID_BYTES: Final = 9
 _GROUP_EPOCH_MS: Final = 1_704_067_200_000
 _GROUP_RANDOM_BITS: Final = 22
@@ -29,9 +31,22 @@ class Place(NamedTuple):
     nonce: int
 
 
-def new_nonce(random_bits: Callable[[int], int] = secrets.randbits) -> int:
-    """The 48 random bits of a message id."""
-    return random_bits(48)
+class Nonces:
+    """Random bits for message ids, from the system in blocks: one call of it a message would be dear."""
+
+    def __init__(self, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._random_bytes = random_bytes
+        self._block = b""
+        self._next = 0
+
+    def new(self) -> int:
+        """48 random bits, never the same ones twice."""
+        if self._next == len(self._block):
+            self._block = self._random_bytes(_NONCE_BYTES * _NONCES_A_BLOCK)
+            self._next = 0
+        start = self._next
+        self._next = start + _NONCE_BYTES
+        return int.from_bytes(self._block[start : self._next], "big")
 
 
 def message_id(conversation_id: str, seq: int, nonce: int) -> str:

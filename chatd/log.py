@@ -25,6 +25,8 @@ def configure(stream: TextIO = sys.stderr, level: str = "INFO") -> None:
             backtrace=False,
             diagnose=False,
         )
+    # It would advise to install a WebSocket library whenever somebody tries to upgrade on the HTTP port.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
 
 

@@ -91,7 +91,7 @@ class HistoryMessage(Value, frozen=True, kw_only=True):
 
 
 class ChatSummary(Value, frozen=True, kw_only=True):
-    """A direct conversation in INIT_DATA; `unread` is a number, or "100+" from the cap on."""
+    """A direct conversation in INIT_DATA; `unread` is a number, or "100+" beyond the cap."""
 
     chat_id: str
     peer: str

@@ -99,7 +99,7 @@ class CreateGroupChat(Frame, tag="CREATE_GROUP_CHAT", frozen=True, kw_only=True)
 
 class JoinGroup(Frame, tag="JOIN_GROUP", frozen=True, kw_only=True):
     group_id: ConversationId
-    invite: Annotated[str, Meta(max_length=64)] | None = None
+    invite: Annotated[str, Meta(max_length=limits.INVITE_CHARS)] | None = None
 
 
 class JoinGroupChat(JoinGroup, tag="JOIN_GROUP_CHAT", frozen=True, kw_only=True):

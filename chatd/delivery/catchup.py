@@ -65,10 +65,9 @@ class Catchup:
                 )
         if events:
             behind.position = events[-1].seq
-            outbox.written[events[-1].conversation_id] = behind.position
             behind.own = {seq for seq in behind.own if seq > behind.position}
-        if frames:
             outbox.write(b"".join(frames))
+            outbox.written[events[-1].conversation_id] = behind.position
             self._metrics.offline_deliveries += len(frames)
 
 

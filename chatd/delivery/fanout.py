@@ -24,6 +24,11 @@ class Fanout:
         self._hub = hub
         self._metrics = metrics
 
+    def audience(self, conversation_id: str) -> int:
+        """Connections of this node that are live in the conversation."""
+        room = self._hub.rooms.get(conversation_id)
+        return 0 if room is None else len(room.live)
+
     def release(self, conversation_id: str, events: Sequence[Released]) -> None:
         """Deliver the events of one conversation that became durable together, in the order of their numbers."""
         run: list[Released] = []
@@ -80,11 +85,12 @@ class Fanout:
         special = {entry.origin for entry, _ in run if entry.origin is not None}
         special.update(room.ahead)
         for outbox in room.live:
-            outbox.written[conversation_id] = last
             if outbox in special:
                 self._write_some(room, outbox, run, frames)
             else:
                 outbox.write(data)
+            # After the write: one that was too much has closed the outbox, and counts no more.
+            outbox.written[conversation_id] = last
         room.released = last
         if room.behind:
             _note_own(room, run)

@@ -29,7 +29,16 @@ class Sink(Protocol):
 class Outbox:
     """The way out to one connection. Identity is the object's: a user has one per open socket."""
 
-    __slots__ = ("_drained", "_sink", "pinged", "principal", "shut", "write", "written")
+    __slots__ = (
+        "_drained",
+        "_last_words",
+        "_sink",
+        "pinged",
+        "principal",
+        "shut",
+        "write",
+        "written",
+    )
 
     def __init__(self, principal: Principal, sink: Sink, shut: Callable[[CloseCode], None]) -> None:
         self.principal = principal
@@ -44,6 +53,8 @@ class Outbox:
         """By conversation, the highest seq written since the last ping."""
         self.pinged: dict[str, int] = {}
         """What was written before the ping that is under way: delivered when its pong comes."""
+        self._last_words: dict[str, int] = {}
+        """What had been written when the outbox closed; what is noted after that was discarded."""
 
     def is_closed(self) -> bool:
         return self.write is _discard
@@ -61,7 +72,9 @@ class Outbox:
 
     def close(self) -> None:
         """Nothing is sent from now on."""
-        self.write = _discard
+        if not self.is_closed():
+            self.write = _discard
+            self._last_words, self.written = self.written, {}
         self._wake()
 
     async def drained(self) -> None:
@@ -79,10 +92,7 @@ class Outbox:
     def take_confirmed(self, *, everything: bool = False) -> dict[str, int]:
         """The delivered cursors that a pong confirms; with `everything`, those that a clean close does."""
         confirmed, self.pinged = self.pinged, {}
-        if everything:
-            confirmed |= self.written
-            self.written = {}
-        return confirmed
+        return confirmed | self._last_words if everything else confirmed
 
     def _write_while_slow(self, data: bytes) -> None:
         if self._sink.get_write_buffer_size() + len(data) > OUTBOX_BYTES:

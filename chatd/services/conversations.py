@@ -6,7 +6,7 @@ from chatd import ids
 from chatd.auth import Principal
 from chatd.clock import Clock
 from chatd.delivery.outbox import Outbox
-from chatd.errors import ChatError, invalid_field
+from chatd.errors import ChatError, invalid_field, no_such_user
 from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody
 from chatd.services.control import Control
 from chatd.services.journal import Journal
@@ -29,6 +29,7 @@ class Conversations:
         self._store = store
         self._control = control
         self._clock = clock
+        self._nonces = ids.Nonces()
 
     async def open_direct(self, principal: Principal, request: NewOneToOneChat) -> str:
         """Make the direct conversation with a user, if it is not there; its id. The other is told.
@@ -41,7 +42,7 @@ class Conversations:
         if request.to == username:
             raise invalid_field("to", "one cannot write to oneself")
         if not await self._store.open_direct(username, request.to, self._clock.now_ms()):
-            raise ChatError(ErrorCode.NO_SUCH_USER, f"there is no user {request.to}")
+            raise no_such_user(request.to)
         conversation_id = ids.direct_id(username, request.to)
         push = NewChatPush(from_=username, chat_id=conversation_id)
         await self._control.push(request.to, text_message(encode(push)))
@@ -108,7 +109,7 @@ class Conversations:
         done: Done,
     ) -> None:
         now_ms = self._clock.now_ms()
-        nonce = ids.new_nonce()
+        nonce = self._nonces.new()
         self._journal.submit(
             Entry(group_id, kind, principal.username, body, nonce, now_ms, origin=origin, done=done)
         )

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from chatd import ids
 from chatd.auth import Principal
 from chatd.delivery.render import history_message
-from chatd.errors import ChatError, invalid_field
+from chatd.errors import invalid_field, no_such_user
 from chatd.events import MESSAGES, Event
 from chatd.services.accounts import Accounts
 from chatd.services.presence import Presence
@@ -13,7 +13,6 @@ from chatd.services.receipts import Receipts
 from chatd.services.rules import check_identity, not_a_member
 from chatd.stores.conversation_store import ConversationKind, ConversationStore, Membership, Peer
 from chatd.stores.ledger import Ledger
-from protocol.errors import ErrorCode
 from protocol.model import HistoryMessage, PresenceStatus
 from protocol.pushes import GroupChatHistory, OneToOneChatHistory
 from protocol.requests import GetGroupChatHistory, GetOneToOneHistory, History
@@ -51,7 +50,7 @@ class Histories:
         Raises:
             ChatError: INVALID_FIELD, NO_SUCH_USER, NOT_A_MEMBER.
         """
-        check_identity(principal, request.from_)
+        _check(principal, request)
         conversation_id, peer = await self._peer(principal, request)
         membership = await self._conversations.membership(conversation_id, principal.username)
         # Two users who have not written yet have an empty history, not an error.
@@ -75,7 +74,7 @@ class Histories:
         Raises:
             ChatError: INVALID_FIELD, NOT_A_MEMBER.
         """
-        check_identity(principal, request.from_)
+        _check(principal, request)
         membership = await self._conversations.membership(request.group_id, principal.username)
         if membership is None or membership.kind is not ConversationKind.GROUP:
             raise not_a_member()
@@ -107,13 +106,11 @@ class Histories:
         peer = await self._conversations.peer(conversation_id, username)
         if peer is None:
             if not await self._accounts.exists(request.to):
-                raise ChatError(ErrorCode.NO_SUCH_USER, f"there is no user {request.to}")
+                raise no_such_user(request.to)
             peer = Peer(request.to, 0, 0)
         return conversation_id, peer
 
     async def _page(self, membership: Membership, request: History) -> _Page:
-        if request.before is not None and request.after is not None:
-            raise invalid_field("before", "`before` and `after` cannot both be given")
         conversation_id = membership.conversation_id
         head = (await self._ledger.heads([conversation_id])).get(conversation_id, 0)
         upwards = request.after is not None
@@ -139,3 +136,9 @@ class Histories:
             else:
                 high = events[0].seq
         return _Page([history_message(event) for event in found], has_more, head)
+
+
+def _check(principal: Principal, request: History) -> None:
+    check_identity(principal, request.from_)
+    if request.before is not None and request.after is not None:
+        raise invalid_field("before", "`before` and `after` cannot both be given")

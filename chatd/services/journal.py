@@ -23,6 +23,8 @@ from protocol.errors import ErrorCode
 
 ENTRIES_WAITING: Final = 10_000
 ENTRIES_A_COMMIT: Final = 1_000
+HELD_FROM: Final = 8
+"""Connections in a conversation from which on its events may wait for the next commit."""
 _MAC_BYTES: Final = 16
 
 
@@ -36,6 +38,8 @@ class Journal:
         self._mac_key = mac_key
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Entry] = []
+        self._held: dict[str, list[Released]] = {}
+        """Committed events of busy conversations that wait for the commit under way."""
         self._commit: asyncio.Task[None] | None = None
         self._is_scheduled = False
 
@@ -77,28 +81,23 @@ class Journal:
             self._commit = self._loop.create_task(self._run(), name="journal")
 
     async def _run(self) -> None:
-        """One commit after the other until nothing waits. The next is under way while one is being released."""
+        """One commit after the other until nothing waits."""
         try:
-            committed: list[Entry] = []
-            outcomes: list[Outcome] = []
-            while self._waiting or committed:
+            while self._waiting:
                 batch = self._waiting[:ENTRIES_A_COMMIT]
                 del self._waiting[:ENTRIES_A_COMMIT]
-                append = self._ledger.append(batch) if batch else None
-                self._release(committed, outcomes)
-                committed, outcomes = batch, []
-                if append is not None:
-                    outcomes = await self._outcomes(batch, append)
+                self._committed(batch, await self._outcomes(batch))
+                # One turn for what came in meanwhile: the fuller a commit, the cheaper its events.
+                await asyncio.sleep(0)
+            self._release_held()
         finally:
             self._commit = None
             if self._waiting:
                 self._start()
 
-    async def _outcomes(
-        self, batch: list[Entry], append: asyncio.Future[list[Outcome]]
-    ) -> list[Outcome]:
+    async def _outcomes(self, batch: list[Entry]) -> list[Outcome]:
         try:
-            return await append
+            return await self._ledger.append(batch)
         except BackendError as error:
             logger.error("append failed, outcome unknown: {}", error)
             return [Outcome(ErrorCode.UNAVAILABLE)] * len(batch)
@@ -107,35 +106,63 @@ class Journal:
             if len(batch) == 1:
                 return [Outcome(ErrorCode.INTERNAL)]
         # One entry that the ledger cannot digest must not take the others with it.
-        return [(await self._outcomes([entry], self._ledger.append([entry])))[0] for entry in batch]
+        return [(await self._outcomes([entry]))[0] for entry in batch]
 
-    def _release(self, entries: list[Entry], outcomes: list[Outcome]) -> None:
-        if not entries:
-            return
-        self._metrics.commits += 1
-        self._metrics.journal_waiting = len(self._waiting)
-        by_conversation: dict[str, list[Released]] = {}
+    def _committed(self, entries: list[Entry], outcomes: list[Outcome]) -> None:
+        metrics = self._metrics
+        metrics.commits += 1
+        metrics.journal_waiting = len(self._waiting)
+        released: dict[str, list[Released]] = {}
         for entry, outcome in zip(entries, outcomes, strict=True):
             if outcome.code is None:
                 if outcome.duplicate:
-                    self._metrics.duplicates += 1
+                    metrics.duplicates += 1
                 else:
-                    self._metrics.events += 1
-                    if outcome.befriended:
-                        self._tell_befriended(entry)
-                    by_conversation.setdefault(entry.conversation_id, []).append((entry, outcome))
-        for conversation_id, events in by_conversation.items():
+                    metrics.events += 1
+                    released.setdefault(entry.conversation_id, []).append((entry, outcome))
+            # The ack goes first: it may overtake events, and a sender that knows its own number sees no gap.
+            self._tell_sender(entry, outcome)
+        self._release(released)
+
+    def _release(self, released: dict[str, list[Released]]) -> None:
+        """Hand committed events to delivery, or hold a busy conversation's once for those that follow at once.
+
+        When the next commit has events of the same conversation, both leave in one write per connection: half
+        the work for a large audience, and at most one commit later. Nothing is held twice.
+        """
+        held, self._held = self._held, {}
+        following = {entry.conversation_id for entry in self._waiting[:ENTRIES_A_COMMIT]}
+        for conversation_id, events in released.items():
+            earlier = held.pop(conversation_id, None)
+            if earlier is not None:
+                events = earlier + events
+            elif conversation_id in following and self._fanout.audience(conversation_id) >= HELD_FROM:
+                self._held[conversation_id] = events
+                continue
+            self._deliver(conversation_id, events)
+        for conversation_id, events in held.items():
+            self._deliver(conversation_id, events)
+
+    def _release_held(self) -> None:
+        held, self._held = self._held, {}
+        for conversation_id, events in held.items():
+            self._deliver(conversation_id, events)
+
+    def _deliver(self, conversation_id: str, events: list[Released]) -> None:
+        try:
+            self._fanout.release(conversation_id, events)
+        except Exception:
+            # The events are stored and acked, and the other conversations must have theirs.
+            logger.exception("delivery of {} failed", conversation_id)
+
+    def _tell_sender(self, entry: Entry, outcome: Outcome) -> None:
+        if outcome.befriended:
+            self._tell_befriended(entry)
+        if entry.done is not None:
             try:
-                self._fanout.release(conversation_id, events)
+                entry.done(entry, outcome)
             except Exception:
-                # The events are stored: their senders must have their acks, and the other conversations theirs.
-                logger.exception("delivery of {} failed", conversation_id)
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            if entry.done is not None:
-                try:
-                    entry.done(entry, outcome)
-                except Exception:
-                    logger.exception("the ack of an entry failed")
+                logger.exception("the ack of an entry failed")
 
     def _tell_befriended(self, entry: Entry) -> None:
         if (

@@ -22,6 +22,7 @@ class Messages:
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
         self._clock = clock
+        self._nonces = ids.Nonces()
 
     def post_direct(
         self, principal: Principal, request: OneToOneChat, origin: Outbox | None, done: Done
@@ -81,7 +82,7 @@ class Messages:
                 kind,
                 sender,
                 body,
-                ids.new_nonce(),
+                self._nonces.new(),
                 self._clock.now_ms(),
                 key=request.client_msg_id,
                 origin=origin,

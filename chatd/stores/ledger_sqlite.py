@@ -12,7 +12,7 @@ from typing import Final
 
 from chatd.events import Event, EventKind, GroupCreatedBody, MemberBody, MessageBody
 from chatd.stores.ledger import Entry, Outcome
-from chatd.stores.thread_sqlite import SqliteThread
+from chatd.stores.thread_sqlite import SqliteThread, write_rows
 from protocol.errors import ErrorCode
 from protocol.limits import GROUP_MEMBERS
 from protocol.model import Role
@@ -22,20 +22,23 @@ MIRRORED_CONVERSATIONS: Final = 20_000
 MIRRORED_SENDERS: Final = 1_000
 """Of one conversation. At the limit all of them are forgotten, and looked up again."""
 
+# OR FAIL and OR REPLACE keep no copy of the pages that a statement changes; what a failed statement leaves
+# behind is undone with the job.
 _INSERT: Final = (
-    "INSERT INTO ledger (conversation_id, seq, nonce, sender, key, kind, body, mac, at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR FAIL INTO ledger (conversation_id, seq, nonce, sender, key, kind, body, mac, at)"
 )
+_RAISE_HEAD: Final = "INSERT OR REPLACE INTO head (conversation_id, last, at)"
 _EVENT_COLUMNS: Final = "conversation_id, seq, nonce, kind, sender, body, at"
 
 
 class _Conversation:
     """The mirror of one conversation."""
 
-    __slots__ = ("is_open", "last", "member_count", "senders")
+    __slots__ = ("is_group", "is_open", "last", "member_count", "senders")
 
-    def __init__(self, last: int, is_open: bool, member_count: int) -> None:
+    def __init__(self, last: int, is_group: bool, is_open: bool, member_count: int) -> None:
         self.last = last
+        self.is_group = is_group
         self.is_open = is_open
         self.member_count = member_count
         self.senders: dict[str, bool] = {}
@@ -56,7 +59,25 @@ class SqliteLedger:
         self._rollbacks_seen = 0
 
     def append(self, entries: Sequence[Entry]) -> asyncio.Future[list[Outcome]]:
-        return self._writer.submit(lambda connection: self._append(connection, entries))
+        answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+
+        def attempted(attempt: asyncio.Future[list[Outcome]]) -> None:
+            error = attempt.exception()
+            if answer.cancelled():
+                return
+            if error is None:
+                answer.set_result(attempt.result())
+            elif isinstance(error, _RepeatedKey):
+                again = self._writer.submit(
+                    lambda connection: self._append(connection, entries, True)
+                )
+                again.add_done_callback(attempted)
+            else:
+                answer.set_exception(error)
+
+        first = self._writer.submit(lambda connection: self._append(connection, entries, False))
+        first.add_done_callback(attempted)
+        return answer
 
     async def read(
         self,
@@ -96,29 +117,20 @@ class SqliteLedger:
 
     # On the writer thread from here on.
 
-    def _append(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[Outcome]:
+    def _append(
+        self, connection: sqlite3.Connection, entries: Sequence[Entry], look_up_keys: bool
+    ) -> list[Outcome]:
         if self._rollbacks_seen != self._writer.rollbacks:
             self._mirror.clear()
             self._rollbacks_seen = self._writer.rollbacks
-        connection.execute("SAVEPOINT append")
-        try:
-            outcomes = self._attempt(connection, entries, look_up_keys=False)
-        except _RepeatedKey:
-            connection.execute("ROLLBACK TO append")
-            self._mirror.clear()
-            outcomes = self._attempt(connection, entries, look_up_keys=True)
-        except BaseException:
-            self._mirror.clear()
-            raise
-        connection.execute("RELEASE append")
-        return outcomes
+        return self._attempt(connection, entries, look_up_keys=look_up_keys)
 
     def _attempt(
         self, connection: sqlite3.Connection, entries: Sequence[Entry], *, look_up_keys: bool
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
         rows: list[tuple[object, ...]] = []
-        heads: dict[str, tuple[int, int, str]] = {}
+        heads: dict[str, tuple[str, int, int]] = {}
         for entry in entries:
             if look_up_keys and entry.key is not None:
                 first = _first_with_key(connection, entry)
@@ -144,23 +156,21 @@ class SqliteLedger:
                 entry.mac or None,
                 entry.at_ms,
             )
-            heads[entry.conversation_id] = (seq, entry.at_ms, entry.conversation_id)
+            heads[entry.conversation_id] = (entry.conversation_id, seq, entry.at_ms)
             outcomes.append(
                 Outcome(seq=seq, nonce=entry.nonce, at_ms=entry.at_ms, befriended=befriended)
             )
             if look_up_keys:
-                connection.execute(_INSERT, row)
+                write_rows(connection, _INSERT, [row])
             else:
                 rows.append(row)
         if rows:
             try:
-                connection.executemany(_INSERT, rows)
+                write_rows(connection, _INSERT, rows)
             except sqlite3.IntegrityError:
                 raise _RepeatedKey from None
         if heads:
-            connection.executemany(
-                "UPDATE head SET last = ?, at = ? WHERE conversation_id = ?", heads.values()
-            )
+            write_rows(connection, _RAISE_HEAD, list(heads.values()))
         return outcomes
 
     def _find(self, connection: sqlite3.Connection, conversation_id: str) -> _Conversation | None:
@@ -169,13 +179,15 @@ class SqliteLedger:
             self._mirror.move_to_end(conversation_id)
             return conversation
         row = connection.execute(
-            "SELECT head.last, is_open, member_count FROM conversation JOIN head USING (conversation_id)"
+            "SELECT head.last, kind = 'group', is_open, member_count FROM conversation JOIN head USING (conversation_id)"
             " WHERE conversation_id = ?",
             (conversation_id,),
         ).fetchone()
         if row is None:
             return None
-        return self._remember(conversation_id, _Conversation(row[0], bool(row[1]), row[2]))
+        return self._remember(
+            conversation_id, _Conversation(row[0], bool(row[1]), bool(row[2]), row[3])
+        )
 
     def _remember(self, conversation_id: str, conversation: _Conversation) -> _Conversation:
         self._mirror[conversation_id] = conversation
@@ -187,6 +199,10 @@ class SqliteLedger:
         self, connection: sqlite3.Connection, entry: Entry, conversation: _Conversation | None
     ) -> Outcome | tuple[_Conversation, bool]:
         """Whether the entry may be appended, with the change of membership that it stands for."""
+        if conversation is not None and conversation.is_group is (
+            entry.kind is EventKind.DIRECT_MESSAGE
+        ):
+            return Outcome(ErrorCode.NOT_A_MEMBER)
         match entry.kind:
             case EventKind.DIRECT_MESSAGE:
                 return self._admit_direct(connection, entry, conversation)
@@ -211,7 +227,7 @@ class SqliteLedger:
                 connection, entry.conversation_id, entry.sender, peer, entry.at_ms
             ):
                 return Outcome(ErrorCode.NO_SUCH_USER, peer)
-            conversation = self._remember(entry.conversation_id, _Conversation(0, False, 2))
+            conversation = self._remember(entry.conversation_id, _Conversation(0, False, False, 2))
         if conversation.senders.get(entry.sender):
             return conversation, False
         if not _is_sender(connection, entry, conversation):
@@ -263,7 +279,7 @@ class SqliteLedger:
                 for username in body.members
             ),
         )
-        conversation = _Conversation(0, body.open, len(body.members))
+        conversation = _Conversation(0, True, body.open, len(body.members))
         return self._remember(entry.conversation_id, conversation), False
 
     def _join(

@@ -11,7 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -23,6 +23,7 @@ Job = Callable[[sqlite3.Connection], T]
 
 MAX_WAITING: Final = 10_000
 MAX_JOBS_A_COMMIT: Final = 500
+_ROWS_A_STATEMENT: Final = 64
 _WAL_PAGES_BEFORE_CHECKPOINT: Final = 4_000
 
 
@@ -103,15 +104,18 @@ class SqliteThread:
         done: list[_Done] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for waiting in batch:
-                connection.execute("SAVEPOINT job")
-                outcome = _attempt(connection, waiting)
-                if outcome.error is not None:
-                    connection.execute("ROLLBACK TO job")
-                    self.rollbacks += 1
-                connection.execute("RELEASE job")
-                done.append(outcome)
-            connection.execute("COMMIT")
+            if len(batch) == 1:
+                done = self._commit_alone(connection, batch[0])
+            else:
+                for waiting in batch:
+                    connection.execute("SAVEPOINT job")
+                    outcome = _attempt(connection, waiting)
+                    if outcome.error is not None:
+                        connection.execute("ROLLBACK TO job")
+                        self.rollbacks += 1
+                    connection.execute("RELEASE job")
+                    done.append(outcome)
+                connection.execute("COMMIT")
         except sqlite3.Error as error:
             self.rollbacks += 1
             if connection.in_transaction:
@@ -119,6 +123,13 @@ class SqliteThread:
             failure = BackendError(f"the commit failed: {error}")
             return [_Done(waiting.future, None, failure) for waiting in batch]
         return done
+
+    def _commit_alone(self, connection: sqlite3.Connection, waiting: _Waiting) -> list[_Done]:
+        outcome = _attempt(connection, waiting)
+        if outcome.error is not None:
+            self.rollbacks += 1
+        connection.execute("COMMIT" if outcome.error is None else "ROLLBACK")
+        return [outcome]
 
     def _resolve(self, done: list[_Done]) -> None:
         self._waiting -= len(done)
@@ -140,6 +151,25 @@ def _attempt(connection: sqlite3.Connection, waiting: _Waiting) -> _Done:
         return _Done(waiting.future, None, error)
 
 
+def write_rows(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]
+) -> None:
+    """INSERT many rows with few statements; `statement` ends before VALUES.
+
+    Every statement hands the interpreter to other threads and waits to get it back, so one for each row would be
+    slow beside a busy loop. Rows go in chunks of powers of two, so that there are few texts to prepare.
+    """
+    start, chunk = 0, _ROWS_A_STATEMENT
+    row = f"({', '.join('?' * len(rows[0]))})"
+    while start < len(rows):
+        while chunk > len(rows) - start:
+            chunk //= 2
+        values = ", ".join([row] * chunk)
+        arguments = [value for a_row in rows[start : start + chunk] for value in a_row]
+        connection.execute(f"{statement} VALUES {values}", arguments)
+        start += chunk
+
+
 def open_connection(path: Path) -> sqlite3.Connection:
     """A durable connection: WAL, and an fsync at every commit."""
     connection = sqlite3.connect(
@@ -150,7 +180,8 @@ def open_connection(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA busy_timeout=5000")
     connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES_BEFORE_CHECKPOINT}")
-    connection.execute("PRAGMA cache_size=-16384")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute("PRAGMA cache_size=-65536")
     return connection
 
 

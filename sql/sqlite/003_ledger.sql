@@ -17,5 +17,5 @@ CREATE TABLE ledger (
     mac             BLOB,                            -- keyed hash of the plain body, when there is a key
     at              INTEGER NOT NULL,
     PRIMARY KEY (conversation_id, seq)
-) WITHOUT ROWID;
+);  -- with rowids: bodies are appended to one place, and only small index pages are written per conversation
 CREATE UNIQUE INDEX ledger_by_key ON ledger (conversation_id, sender, key) WHERE key IS NOT NULL;
