@@ -1,11 +1,12 @@
-"""The composition root: configuration -> adapters -> services -> daemons, and the order of start and stop."""
+"""The composition root: configuration -> adapters -> services -> daemons, and the order
+of start and stop."""
 
 import asyncio
 import gc
 import hashlib
 import resource
 import socket as sockets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,6 +51,7 @@ from protocol.session import Door
 SWEEP_SECONDS: Final = 5
 _FILES_BESIDES_CONNECTIONS: Final = 200
 _BACKLOG: Final = 4096
+_LAST_TASKS_SECONDS: Final = 2
 
 
 class Ports(NamedTuple):
@@ -69,7 +71,8 @@ def raise_file_limit() -> int:
 
 
 def bind(host: str, port: int, what: str) -> sockets.socket:
-    """A bound socket. Raises StartError: the port is taken, or the address is not this machine's."""
+    """A bound socket. Raises StartError: the port is taken, or the address is
+    not this machine's."""
     try:
         family, kind, protocol, _, address = sockets.getaddrinfo(
             host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
@@ -82,7 +85,8 @@ def bind(host: str, port: int, what: str) -> sockets.socket:
     except OSError as error:
         name = f"CHATD_{what.upper()}_PORT"
         raise StartError(
-            f"cannot listen on {host}:{port} ({what}): {error.strerror}; stop what uses it or set {name}"
+            f"cannot listen on {host}:{port} ({what}): {error.strerror};"
+            f" stop what uses it or set {name}"
         ) from None
     return listener
 
@@ -98,6 +102,12 @@ class App:
             )
         self._config = config
         self._stopping = asyncio.Event()
+        self.when_ready: Callable[[Ports], None] | None = None
+        """Called once everything is listened on."""
+
+    @property
+    def host(self) -> str:
+        return self._config.host
 
     def stop(self) -> None:
         """Begin to stop; `run` returns when everything is written and closed."""
@@ -141,9 +151,11 @@ class App:
         store = SqliteConversationStore(writer, reader)
         ledger = SqliteLedger(writer, reader)
         clock = SystemClock()
-        bus, cache, leases = MemoryBus(), MemoryCache(clock), MemoryPresenceLeases(clock)
+        bus, leases = MemoryBus(), MemoryPresenceLeases(clock)
+        metrics = Metrics()
+        cache = MemoryCache(clock, metrics)
         # Services
-        metrics, hub, tasks, keepalive = Metrics(), Hub(), TaskOwner(), Keepalive()
+        hub, tasks, keepalive = Hub(), TaskOwner(), Keepalive()
         control = Control(bus, hub)
         accounts = Accounts(
             users,
@@ -218,10 +230,9 @@ class App:
         keepalive.stop()
         await asyncio.gather(chat.drain(config.drain_seconds), watch.drain(config.drain_seconds))
         await journal.drain()
-        await asyncio.sleep(0)
         http.stop()
         await serving
-        await tasks.cancel()
+        await tasks.finish(_LAST_TASKS_SECONDS)
         await subscriptions.stop()
         await receipts.drain()
         await presence.stop()
@@ -230,17 +241,20 @@ class App:
         logger.info("stopped; everything is written")
 
     def _announce(self, ports: Ports, data_dir: Path) -> None:
+        host = self._config.host
         logger.bind(http=ports.http, chat=ports.chat, presence=ports.presence).info(
             "chatd {} is ready: http://{}:{} chat ws://{}:{} presence ws://{}:{} data {}",
             __version__,
-            self._config.host,
+            host,
             ports.http,
-            self._config.host,
+            host,
             ports.chat,
-            self._config.host,
+            host,
             ports.presence,
             data_dir,
         )
+        if self.when_ready is not None:
+            self.when_ready(ports)
 
 
 async def _sweep(presence: Presence) -> None:

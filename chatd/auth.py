@@ -1,4 +1,5 @@
-"""Who is asking: password hashes, tokens, and the Principal that every service method takes first."""
+"""Who is asking: password hashes, tokens, and the Principal that every service
+method takes first."""
 
 import hashlib
 from typing import Final, NamedTuple
@@ -16,7 +17,8 @@ _ALGORITHM: Final = "HS256"
 
 
 class Principal(NamedTuple):
-    """The authenticated user behind a request. Identity comes from the token alone, never from a frame."""
+    """The authenticated user behind a request. Identity comes from the token alone,
+    never from a frame."""
 
     username: str
     device_id: str
@@ -80,12 +82,14 @@ class Tokens:
 
 
 def check_password_strength(password: str) -> None:
-    """Raises ChatError WEAK_PASSWORD for a password that is too short, or longer than bcrypt can tell apart."""
+    """Raises ChatError WEAK_PASSWORD for a password that is too short, or longer than
+    bcrypt can tell apart."""
     size = len(password.encode())
     if not PASSWORD_BYTES_MIN <= size <= PASSWORD_BYTES_MAX:
         raise ChatError(
             ErrorCode.WEAK_PASSWORD,
-            f"a password has {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes, this one has {size}",
+            f"a password has {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes,"
+            f" this one has {size}",
         )
     if "\0" in password:
         raise ChatError(ErrorCode.WEAK_PASSWORD, "a password may not contain a NUL character")

@@ -1,4 +1,5 @@
-"""The commands. Whatever goes wrong with them is one line on stderr: exit 2 for what the user can mend."""
+"""The commands. Whatever goes wrong with them is one line on stderr: exit 2 for what
+the user can mend."""
 
 import argparse
 import asyncio
@@ -11,7 +12,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from chatd import __version__, config, ids, log
+from chatd import __version__, config, demo, ids, log
 from chatd.app import App
 from chatd.auth import TOKEN_SECONDS, Tokens
 from chatd.clock import SystemClock
@@ -20,6 +21,14 @@ from chatd.data_dir import DataDir
 from chatd.errors import StartError
 
 USAGE_ERROR = 2
+CONFIGURATION_PAGE = """# Configuration
+
+Sources in rising order: a TOML file (`--config FILE`), the environment, flags (`--http-port 3001`).
+A name that is not in this table is refused, wherever it comes from; lists are comma separated in
+the environment and in flags. `chatd check-config` says what is wrong without starting anything.
+
+| TOML key | environment | default | meaning |
+|---|---|---|---|"""
 ROLES = ("http", "chat", "presence")
 
 
@@ -50,7 +59,8 @@ def _serve(settings: Config, options: argparse.Namespace) -> int:
         raise StartError(f"bad value of --role: choose from {','.join(ROLES)}")
     if settings.is_embedded and (roles != set(ROLES) or options.workers != 1):
         raise StartError(
-            "--role and --workers need PostgreSQL, Cassandra and Redis: the embedded default is one process"
+            "--role and --workers need PostgreSQL, Cassandra and Redis:"
+            " the embedded default is one process"
         )
     log.configure()
     app = App(settings)
@@ -60,6 +70,8 @@ def _serve(settings: Config, options: argparse.Namespace) -> int:
 
 async def _run(app: App, data_dir: DataDir, *, with_demo: bool) -> int:
     loop = asyncio.get_running_loop()
+    if with_demo:
+        app.when_ready = lambda ports: print(demo.invitation(app.host, ports.http, ports.chat))
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, app.stop)
     await app.run(data_dir, with_demo=with_demo)
@@ -74,6 +86,12 @@ def _check_config(settings: Config, options: argparse.Namespace) -> int:
 def _print_config(settings: Config, options: argparse.Namespace) -> int:
     """TOML that can be used as a config file; secrets are masked."""
     meanings = config.descriptions()
+    if options.markdown:
+        print(CONFIGURATION_PAGE)
+        for name, default in config.describe(Config()).items():
+            shown = msgspec.json.encode(default).decode()
+            print(f"| `{name}` | `{config.PREFIX}{name.upper()}` | `{shown}` | {meanings[name]} |")
+        return 0
     for name, value in config.describe(settings).items():
         print(f"# {meanings[name]} ({config.PREFIX}{name.upper()})")
         print(f"{name} = {msgspec.json.encode(value).decode()}")
@@ -124,9 +142,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "check-config", parents=[settings], help="say whether the configuration is good"
     )
-    commands.add_parser(
+    shown = commands.add_parser(
         "print-config", parents=[settings], help="print every setting with its value and meaning"
     )
+    shown.add_argument("--markdown", action="store_true", help="the settings' page of the docs")
     token = commands.add_parser("token", parents=[settings], help="print tokens for users")
     token.add_argument(
         "user", nargs="+", metavar="USER", help="whose token; the account must exist to be let in"

@@ -1,7 +1,8 @@
 """Every setting of the server: its name, default, unit and meaning, in one frozen struct.
 
-Sources in rising order: the defaults, a TOML file, the environment (`CHATD_` and the name in capitals), flags.
-A name that is not here is refused, wherever it comes from. This is the only module that reads the environment.
+Sources in rising order: the defaults, a TOML file, the environment (`CHATD_` and the name in
+capitals), flags. A name that is not here is refused, wherever it comes from. This is the only
+module that reads the environment.
 """
 
 import base64
@@ -63,13 +64,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     encryption_keys: Annotated[
         list[str],
         Meta(
-            description="id:base64 of 32 bytes, comma separated, newest first; unset: bodies in clear"
+            description="id:base64 of 32 bytes, comma separated, newest first;"
+            " unset: bodies in clear"
         ),
     ] = []
     allowed_origins: Annotated[
         list[str],
         Meta(
-            description="pages that may connect; unset: the request's own host name and this machine"
+            description="pages that may connect;"
+            " unset: the request's own host name and this machine"
         ),
     ] = []
     public_chat_url: Annotated[
@@ -211,7 +214,8 @@ def _validate(config: Config) -> None:
     for origin in config.allowed_origins:
         if urlsplit(origin).scheme not in {"http", "https"} or origin.endswith("/"):
             raise StartError(
-                f"bad value of CHATD_ALLOWED_ORIGINS: {origin!r} is not like https://chat.example.org"
+                "bad value of CHATD_ALLOWED_ORIGINS:"
+                f" {origin!r} is not like https://chat.example.org"
             )
     for network in config.metrics_allow:
         try:
@@ -228,7 +232,8 @@ def _check_secrets(config: Config) -> None:
         check_secret(config.jwt_secret, "CHATD_JWT_SECRET")
     elif not config.is_embedded:
         raise StartError(
-            "CHATD_JWT_SECRET is required with real backends: set the output of `openssl rand -hex 32`"
+            "CHATD_JWT_SECRET is required with real backends:"
+            " set the output of `openssl rand -hex 32`"
         )
     for key in config.encryption_keys:
         key_id, colon, text = key.partition(":")
@@ -248,7 +253,8 @@ def check_secret(secret: str, source: str) -> None:
     raw = secret.encode()
     if len(raw) < JWT_SECRET_BYTES:
         raise StartError(
-            f"{source} is too short: {len(raw)} bytes, at least {JWT_SECRET_BYTES}; try `openssl rand -hex 32`"
+            f"{source} is too short: {len(raw)} bytes, at least {JWT_SECRET_BYTES};"
+            " try `openssl rand -hex 32`"
         )
     if len(set(raw)) < 4:
         raise StartError(
@@ -266,7 +272,8 @@ def _check_url(name: str, url: str, schemes: set[str]) -> None:
             good = False
         if not good:
             raise StartError(
-                f"bad value of {name}: it must begin with {' or '.join(sorted(schemes))}:// and name a host"
+                f"bad value of {name}: it must begin with {' or '.join(sorted(schemes))}:// and"
+                " name a host"
             )
 
 

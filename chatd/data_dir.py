@@ -1,4 +1,5 @@
-"""The data folder of the embedded default: locked by one process, and keeper of the secret that it makes."""
+"""The data folder of the embedded default: locked by one process, and keeper of the
+secret that it makes."""
 
 import fcntl
 import os
@@ -32,7 +33,8 @@ class DataDir:
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StartError(
-                f"cannot write to the data folder {self.path}: {error.strerror}; set CHATD_DATA_DIR to another"
+                f"cannot write to the data folder {self.path}: {error.strerror};"
+                " set CHATD_DATA_DIR to another"
             ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

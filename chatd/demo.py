@@ -15,12 +15,24 @@ from protocol.requests import CreateGroup
 USERS: Final = {"alice": "Alice", "bob": "Bob", "charlie": "Charlie"}
 PASSWORD: Final = "password123"
 GROUP: Final = "demo"
+_INVITATION: Final = """
+  Demo users: {users} (password {password}), friends, and together in the group "{group}".
+
+  Chat from two other terminals of the checkout:
+
+      make chat AS=alice
+      make chat AS=bob
+
+  Or with any client: log in at http://{host}:{http}/api/auth/login, then open
+  ws://{host}:{chat}/?authToken=TOKEN. What can be sent: docs/protocol.md. Ctrl-C stops the server.
+"""
 
 
 async def create(
     accounts: Accounts, users: UserStore, store: ConversationStore, conversations: Conversations
 ) -> None:
-    """Make what is not there yet of alice, bob and charlie, their friendships, and the group "demo"."""
+    """Make what is not there yet of alice, bob and charlie, their friendships, and
+    the group "demo"."""
     for username, display_name in USERS.items():
         try:
             await accounts.create(username, PASSWORD, display_name)
@@ -36,3 +48,11 @@ async def create(
         request = CreateGroup(name=GROUP, members=names, open=True, history=HistoryVisibility.ALL)
         outcome = await conversations.append_group(Principal("alice", "demo", 0), request)
         assert outcome.code is None, outcome
+
+
+def invitation(host: str, http: int, chat: int) -> str:
+    """How to connect, for the one who started the server."""
+    users = ", ".join(USERS)
+    return _INVITATION.format(
+        users=users, password=PASSWORD, group=GROUP, host=host, http=http, chat=chat
+    )

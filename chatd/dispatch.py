@@ -1,7 +1,9 @@
-"""From a request to the service method that answers it, and from what a service raises to the reply.
+"""From a request to the service method that answers it, and from what a service
+raises to the reply.
 
-A request that appends to a conversation is handed to the journal at once and answered by a callback, so that a
-connection's sends keep their order and share commits; any other is a coroutine that the connection runs.
+A request that appends to a conversation is handed to the journal at once and answered by a
+callback, so that a connection's sends keep their order and share commits; any other is a coroutine
+that the connection runs.
 """
 
 import secrets
@@ -84,8 +86,8 @@ class Dispatcher:
         }
 
     def dispatch(self, caller: Caller, request: Request) -> Coroutine[Any, Any, None] | None:
-        """Carry out a request. Either the reply is on its way when this returns, or what is returned, once run,
-        sends it. Raises nothing."""
+        """Carry out a request. Either the reply is on its way when this returns, or what is
+        returned, once run, sends it. Raises nothing."""
         append = self._appends.get(type(request))
         if append is None:
             return _answer(caller, request, self._works[type(request)])

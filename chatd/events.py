@@ -1,7 +1,7 @@
 """What happens in a conversation, as it is stored: an Event is a place, a sender and a body.
 
-A body is stored as JSON of one of the structs here. Fields may be added with defaults; none may be removed or
-change its type, since every event ever stored must stay readable.
+A body is stored as JSON of one of the structs here. Fields may be added with defaults; none may be
+removed or change its type, since every event ever stored must stay readable.
 """
 
 from enum import IntEnum

@@ -1,8 +1,9 @@
 """Ids: made here, opened here, refused here.
 
-A message id names its place (conversation, sequence) and carries 48 random bits, so that it is unique
-without clocks or leases, found without an index, and cannot be guessed. To clients it is opaque. Its form is
-eight characters of URL-safe base64 (the random bits), the sequence in decimal, a dot, the conversation id.
+A message id names its place (conversation, sequence) and carries 48 random bits, so that it is
+unique without clocks or leases, found without an index, and cannot be guessed. To clients it is
+opaque. Its form is eight characters of URL-safe base64 (the random bits), the sequence in decimal,
+a dot, the conversation id.
 """
 
 import base64
@@ -32,7 +33,8 @@ class Place(NamedTuple):
 
 
 class Nonces:
-    """Random bits for message ids, from the system in blocks: one call of it a message would be dear."""
+    """Random bits for message ids, from the system in blocks: one call of it a
+    message would be dear."""
 
     def __init__(self, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._random_bytes = random_bytes
@@ -67,7 +69,8 @@ def open_message_id(text: str) -> Place:
 
 
 def direct_id(one: str, other: str) -> str:
-    """The id of the direct conversation of two users: their names in byte order. Computed, never parsed."""
+    """The id of the direct conversation of two users: their names in byte order.
+    Computed, never parsed."""
     return f"{one}-{other}" if one < other else f"{other}-{one}"
 
 

@@ -1,4 +1,5 @@
-"""Logging: one line of text on a terminal, one JSON object a line anywhere else. Never a token, never a body."""
+"""Logging: one line of text on a terminal, one JSON object a line anywhere else. Never a
+token, never a body."""
 
 import json
 import logging
@@ -25,7 +26,8 @@ def configure(stream: TextIO = sys.stderr, level: str = "INFO") -> None:
             backtrace=False,
             diagnose=False,
         )
-    # It would advise to install a WebSocket library whenever somebody tries to upgrade on the HTTP port.
+    # It would advise to install a WebSocket library whenever somebody tries to
+    # upgrade on the HTTP port.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
 

@@ -1,4 +1,5 @@
-"""Every counter of the server in one table: plain integers on the hot path, read when somebody asks."""
+"""Every counter of the server in one table: plain integers on the hot path, read
+when somebody asks."""
 
 from typing import Final, NamedTuple
 

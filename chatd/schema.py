@@ -1,4 +1,5 @@
-"""Finds the schema files, in the wheel or in the checkout, in the order in which they are applied."""
+"""Finds the schema files, in the wheel or in the checkout, in the order in which
+they are applied."""
 
 import hashlib
 from importlib import resources

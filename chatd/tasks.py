@@ -1,7 +1,8 @@
 """Tasks with an owner: kept until they end, their failures logged, cancelled together.
 
-A TaskGroup needs a task of its own that waits for the others. For thousands of idle connections that task would
-be most of their memory, so a connection has none while it is idle, and what it starts is owned here.
+A TaskGroup needs a task of its own that waits for the others. For thousands of idle connections
+that task would be most of their memory, so a connection has none while it is idle, and what it
+starts is owned here.
 """
 
 import asyncio
@@ -19,11 +20,18 @@ class TaskOwner:
         return len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run `work` as a task of this owner. An exception that it does not handle is logged as a bug."""
+        """Run `work` as a task of this owner. An exception that it does not handle
+        is logged as a bug."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for what runs, then cancel what still does."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        await self.cancel()
 
     async def cancel(self) -> None:
         """Cancel what still runs and wait for its end."""

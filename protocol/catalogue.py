@@ -185,7 +185,7 @@ def _fields(cls: type[msgspec.Struct], *, to_server: bool) -> str:
 
 
 def _value_type(cls: type[msgspec.Struct]) -> str:
-    doc = f"{cls.__doc__}\n\n" if cls.__doc__ else ""
+    doc = f"{' '.join(cls.__doc__.split())}\n\n" if cls.__doc__ else ""
     return f"### {cls.__name__}\n\n{doc}{_fields(cls, to_server=False)}"
 
 

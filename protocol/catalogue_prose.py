@@ -255,6 +255,7 @@ LIMITS: Final[Mapping[str, LimitProse]] = {
     "MESSAGE_ID_CHARS": LimitProse("`id` of a message, characters", "INVALID_FIELD"),
     "CONVERSATION_ID_CHARS": LimitProse("`chatId` or `groupId`, characters", "INVALID_FIELD"),
     "GROUP_NAME_CHARS": LimitProse("`name` of a group, characters", "INVALID_FIELD"),
+    "INVITE_CHARS": LimitProse("`invite`, characters", "INVALID_FIELD"),
     "HISTORY_PAGE": LimitProse("messages of a history page", "INVALID_FIELD"),
     "HISTORY_PAGE_DEFAULT": LimitProse("messages of a page when `limit` is left out", "nothing"),
     "INIT_DATA_CONVERSATIONS": LimitProse(

@@ -1,7 +1,7 @@
 """Close codes: why the server closes a connection, and whether a client should come back.
 
-RFC 6455 section 7.4 gives 4000-4999 to applications. Here the range is the rule: 4000-4499 reconnecting
-may help, 4500-4999 it does not.
+RFC 6455 section 7.4 gives 4000-4999 to applications. Here the range is the rule: 4000-4499
+reconnecting may help, 4500-4999 it does not.
 """
 
 from enum import IntEnum
@@ -56,7 +56,8 @@ CLOSES: Final[dict[CloseCode, CloseInfo]] = {
 
 
 def may_reconnect(code: int) -> bool:
-    """Whether a client should reconnect after this code, for codes of the table and unknown ones alike."""
+    """Whether a client should reconnect after this code, for codes of the table and
+    unknown ones alike."""
     try:
         return CLOSES[CloseCode(code)].may_reconnect
     except ValueError:

@@ -1,7 +1,7 @@
 """Bytes to frames and back.
 
-`decode` gives a `Request` or raises a `MalformedFrame`, whatever the bytes are; nothing else escapes.
-`encode` gives the JSON text of a frame as UTF-8 bytes.
+`decode` gives a `Request` or raises a `MalformedFrame`, whatever the bytes are; nothing else
+escapes. `encode` gives the JSON text of a frame as UTF-8 bytes.
 """
 
 import re
@@ -16,7 +16,8 @@ from protocol.requests import CreateGroupChat, JoinGroupChat, Request, Spelling,
 
 
 class MalformedFrame(Exception):
-    """The bytes are no request: `code` and `message` are what the ERROR says, `ref` what it repeats."""
+    """The bytes are no request: `code` and `message` are what the ERROR says,
+    `ref` what it repeats."""
 
     code: ErrorCode = ErrorCode.MALFORMED_FRAME
 
@@ -29,7 +30,8 @@ class MalformedFrame(Exception):
 
 
 class NotUtf8(MalformedFrame):
-    """The message is not UTF-8: on a socket the connection is closed with 1007 (RFC 6455 section 8.1)."""
+    """The message is not UTF-8: on a socket the connection is closed with 1007 (RFC
+    6455 section 8.1)."""
 
 
 class UnknownType(MalformedFrame):
@@ -50,9 +52,12 @@ _encoder: Final = msgspec.json.Encoder()
 _older_spellings: Final = (CreateGroupChat, JoinGroupChat)
 
 _AT_PATH: Final = re.compile(r"^(?P<what>.*) - at `\$\.(?P<path>[^`]*)`$", re.DOTALL)
+_WORDS_CHARS: Final = 160
 _PATTERNS: Final = {
     model.USERNAME_PATTERN: "a username: 3-32 of a-z 0-9 _ . beginning with a letter or digit",
-    model.CONVERSATION_ID_PATTERN: "the id of a conversation: a chatId or groupId that the server gave",
+    model.CONVERSATION_ID_PATTERN: (
+        "the id of a conversation: a chatId or groupId that the server gave"
+    ),
 }
 _MISSING: Final = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
@@ -87,7 +92,8 @@ def encode(frame: ServerFrame | Request) -> bytes:
 
 
 def _explain(problem: str, data: bytes | bytearray) -> MalformedFrame:
-    """Turn msgspec's words into an error that names the field and repeats the `ref` if it can be read."""
+    """Turn msgspec's words into an error that names the field and repeats the `ref`
+    if it can be read."""
     ref = _read_ref(data)
     at = _AT_PATH.match(problem)
     if at is None:
@@ -95,16 +101,20 @@ def _explain(problem: str, data: bytes | bytearray) -> MalformedFrame:
         if missing is None:
             return MalformedFrame("a frame is one JSON object with a `type`", ref)
         return InvalidField(f"`{missing['name']}` is required", ref)
+    what = _shortened(at["what"])
     if at["path"] == "type":
-        if at["what"].startswith("Invalid value"):
-            return UnknownType(
-                f"{at['what'].removeprefix('Invalid value ')} is not a request of this server", ref
-            )
+        if what.startswith("Invalid value"):
+            name = what.removeprefix("Invalid value ")
+            return UnknownType(f"{name} is not a request of this server", ref)
         return InvalidField("`type` must be a string", ref)
-    what = at["what"]
     for pattern, words in _PATTERNS.items():
         what = what.replace(f"`str` matching regex {pattern!r}", words)
     return InvalidField(f"`{at['path']}`: {what}", ref)
+
+
+def _shortened(words: str) -> str:
+    """msgspec quotes the bad value, however long it is; an error need not be."""
+    return words if len(words) <= _WORDS_CHARS else f"{words[:_WORDS_CHARS]}…"
 
 
 def _read_ref(data: bytes | bytearray) -> str | None:

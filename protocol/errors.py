@@ -33,7 +33,8 @@ class ErrorCode(StrEnum):
 
 
 class ErrorInfo(NamedTuple):
-    """One row: the HTTP status of the same failure, whether trying again may help, and when it is issued."""
+    """One row: the HTTP status of the same failure, whether trying again may help, and
+    when it is issued."""
 
     http_status: int
     temporary: bool
@@ -94,7 +95,8 @@ ERRORS: Final[dict[ErrorCode, ErrorInfo]] = {
     ErrorCode.UNAVAILABLE: ErrorInfo(
         503,
         True,
-        "a backend failed: not acked, the outcome may be unknown; send again with the same clientMsgId",
+        "a backend failed: not acked, the outcome may be unknown;"
+        " send again with the same clientMsgId",
     ),
     ErrorCode.INTERNAL: ErrorInfo(
         500, False, "a bug; the message carries the incident id found in the log"

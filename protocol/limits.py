@@ -1,4 +1,5 @@
-"""The sizes that bound every frame. INFO tells them to clients; the codec and the services enforce them."""
+"""The sizes that bound every frame. INFO tells them to clients; the codec and the
+services enforce them."""
 
 from typing import Final
 

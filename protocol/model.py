@@ -74,7 +74,8 @@ class User(Value, frozen=True, kw_only=True):
 
 
 class HistoryMessage(Value, frozen=True, kw_only=True):
-    """A message as a history shows it, folded at the page's `headSeq`; the fields of its live frame."""
+    """A message as a history shows it, folded at the page's `headSeq`; the fields
+    of its live frame."""
 
     id: str
     seq: int

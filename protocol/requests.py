@@ -1,4 +1,5 @@
-"""Every client-to-server frame. Unknown fields are ignored, so that clients may be newer than the server."""
+"""Every client-to-server frame. Unknown fields are ignored, so that clients may be
+newer than the server."""
 
 from typing import Annotated
 
@@ -60,7 +61,8 @@ class GroupChat(Post, tag="GROUP_CHAT", frozen=True, kw_only=True):
 
 
 class History(Frame, frozen=True, kw_only=True):
-    """The fields of the two history requests: `before` or `after`, exclusive, or neither for the newest page."""
+    """The fields of the two history requests: `before` or `after`, exclusive, or neither
+    for the newest page."""
 
     before: Seq | None = None
     after: Seq | None = None
@@ -83,7 +85,8 @@ class NewOneToOneChat(Frame, tag="NEW_ONE_TO_ONE_CHAT", frozen=True, kw_only=Tru
 class CreateGroup(Frame, tag="CREATE_GROUP", frozen=True, kw_only=True):
     name: GroupName
     members: list[Username] = []
-    """Besides the caller; over the limit is TOO_LARGE, checked by the service so that the error says so."""
+    """Besides the caller; over the limit is TOO_LARGE, checked by the service so that
+    the error says so."""
     open: bool = False
     history: HistoryVisibility = HistoryVisibility.JOINED
 

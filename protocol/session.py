@@ -1,7 +1,8 @@
-"""What a connection may send when: state x request, as one table. Sans-I/O: facts in, a verdict out.
+"""What a connection may send when: state x request, as one table. Sans-I/O:
+facts in, a verdict out.
 
-All state of the protocol lives here; the table knows no socket. OPENING lasts from the handshake until INFO
-was sent, CLOSING from the first reason to close until the socket is gone.
+All state of the protocol lives here; the table knows no socket. OPENING lasts from the handshake
+until INFO was sent, CLOSING from the first reason to close until the socket is gone.
 """
 
 from enum import Enum, auto
@@ -100,7 +101,8 @@ class Session:
             self._move(State.CLOSING)
 
     def malformed(self) -> bool:
-        """A message arrived that is no request. True when it is one too many and the connection must end."""
+        """A message arrived that is no request. True when it is one too many and the
+        connection must end."""
         self._malformed += 1
         return self._malformed >= limits.MALFORMED_IN_A_ROW
 

@@ -5,9 +5,11 @@ from html import escape
 from typing import Any
 
 _STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1e21}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;"
+    "margin:2rem auto;padding:0 1rem;color:#1c1e21}"
     "h2{margin-top:2rem;border-top:1px solid #ddd;padding-top:1rem;font-size:1.05rem}"
-    "b{display:inline-block;min-width:3.5rem;color:#0a6c3d}code,pre{font-family:ui-monospace,monospace;font-size:13px}"
+    "b{display:inline-block;min-width:3.5rem;color:#0a6c3d}"
+    "code,pre{font-family:ui-monospace,monospace;font-size:13px}"
     "pre{background:#f6f7f9;padding:.8rem;overflow:auto;border-radius:6px}"
 )
 
@@ -18,15 +20,18 @@ def render(document: dict[str, Any]) -> str:
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(info['title'])}</title>"
         f"<meta name=viewport content='width=device-width,initial-scale=1'><style>{_STYLE}</style>",
-        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info.get('description', ''))}</p>",
-        "<p>Machine-readable: <a href='/openapi.json'>/openapi.json</a>. Errors are problem+json with a code.</p>",
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>"
+        f"<p>{escape(info.get('description', ''))}</p>",
+        "<p>Machine-readable: <a href='/openapi.json'>/openapi.json</a>."
+        " Errors are problem+json with a code.</p>",
     ]
     for path, operations in document["paths"].items():
         parts += [_operation(method, path, operation) for method, operation in operations.items()]
     parts.append("<h2>Types</h2>")
     for name, schema in document.get("components", {}).get("schemas", {}).items():
         parts.append(
-            f"<h3 id='{escape(name)}'>{escape(name)}</h3><pre>{escape(json.dumps(schema, indent=2))}</pre>"
+            f"<h3 id='{escape(name)}'>{escape(name)}</h3>"
+            f"<pre>{escape(json.dumps(schema, indent=2))}</pre>"
         )
     return "\n".join(parts)
 

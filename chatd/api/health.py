@@ -23,7 +23,7 @@ async def health(context: ApiContext) -> Response[Health]:
     accepts = context.all_roles_accept()
     body = Health("ok" if accepts else "draining", context.clock.now_ms())
     status = 200 if accepts else 503
-    return Response(body, status_code=status, headers={"Cache-Control": "no-store"})
+    return Response(body, status_code=status)
 
 
 @get("/metrics", tags=["operations"], media_type="text/plain")

@@ -25,7 +25,8 @@ PUBLIC_PREFIXES: Final = ("/docs/",)
 
 
 class Authentication:
-    """ASGI middleware: a path that is not public needs a good token, whether there is something there or not."""
+    """ASGI middleware: a path that is not public needs a good token, whether there is
+    something there or not."""
 
     def __init__(self, app: ASGIApp, accounts: Accounts) -> None:
         self._app = app

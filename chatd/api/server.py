@@ -47,10 +47,12 @@ def application(context: ApiContext) -> ASGIApp:
         openapi_config=OpenAPIConfig(
             title="chatd",
             version=__version__,
-            description="Accounts over HTTP; chat itself is on the WebSocket, see docs/protocol.md.",
+            description="Accounts over HTTP; chat itself is on the WebSocket,"
+            " see docs/protocol.md.",
             path="/unused",
             render_plugins=[],
         ),
+        response_headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
         request_max_body_size=BODY_BYTES,
         logging_config=None,
     )

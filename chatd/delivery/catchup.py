@@ -1,7 +1,9 @@
-"""Bringing a connection that is behind up to the live edge, page by page, at the pace of its socket.
+"""Bringing a connection that is behind up to the live edge, page by page, at
+the pace of its socket.
 
-One page is in memory at a time and the next is read only when the socket has taken it, so a backlog of any size
-costs the server no more than a page. Limit: `AT_ONCE` connections read at a time; the others wait their turn.
+One page is in memory at a time and the next is read only when the socket has taken it, so a backlog
+of any size costs the server no more than a page. Limit: `AT_ONCE` connections read at a time; the
+others wait their turn.
 """
 
 import asyncio
@@ -33,7 +35,8 @@ class Catchup:
         """Send what the connection missed of each conversation and make it live there.
 
         Raises:
-            BackendError: the store failed; the connection must be closed, so that it comes back and asks again.
+            BackendError: the store failed; the connection must be closed, so that it comes
+                back and asks again.
         """
         for room, behind in backlog:
             while not outbox.is_closed() and room.behind.get(outbox) is behind:
@@ -42,7 +45,8 @@ class Catchup:
                     events = await self._ledger.read(
                         room.conversation_id, after=behind.position, limit=PAGE
                     )
-                # The user may have left the conversation, or the connection may have gone, during the read.
+                # The user may have left the conversation, or the connection may have
+                # gone, during the read.
                 if outbox.is_closed() or room.behind.get(outbox) is not behind:
                     break
                 self._send(outbox, behind, events)
@@ -54,7 +58,8 @@ class Catchup:
         frames: list[bytes] = []
         sender_is_reader = outbox.principal.username
         for event in events:
-            # What a user posted up to the first event of somebody else counts as delivered to that user.
+            # What a user posted up to the first event of somebody else counts as
+            # delivered to that user.
             leading = behind.only_own and event.sender == sender_is_reader
             behind.only_own = leading
             if not leading and event.seq not in behind.own:
@@ -77,7 +82,8 @@ def _meet(room: Room, outbox: Outbox, behind: Behind, nothing_up_to: int | None)
     if behind.position >= room.released:
         room.go_live(outbox, behind.position)
     elif nothing_up_to is not None and behind.position < nothing_up_to:
-        # It was released, so it was committed before the read: the store lost what it had acknowledged.
+        # It was released, so it was committed before the read: the store lost what
+        # it had acknowledged.
         logger.error(
             "{}: nothing stored between {} and {}",
             room.conversation_id,

@@ -1,8 +1,8 @@
 """From committed events to the connections of this node.
 
-The events of one conversation that one commit released leave as one buffer, written once per connection: frames
-to clients carry no mask and no compression, so the bytes are the same for everyone. A sender's own connection
-gets its ack instead of its event. No recipient is waited for.
+The events of one conversation that one commit released leave as one buffer, written once per
+connection: frames to clients carry no mask and no compression, so the bytes are the same for
+everyone. A sender's own connection gets its ack instead of its event. No recipient is waited for.
 """
 
 from collections.abc import Sequence
@@ -30,13 +30,15 @@ class Fanout:
         return 0 if room is None else len(room.live)
 
     def release(self, conversation_id: str, events: Sequence[Released]) -> None:
-        """Deliver the events of one conversation that became durable together, in the order of their numbers."""
+        """Deliver the events of one conversation that became durable together, in the order
+        of their numbers."""
         run: list[Released] = []
         for released in events:
             if released[0].kind in (EventKind.DIRECT_MESSAGE, EventKind.GROUP_MESSAGE):
                 run.append(released)
                 continue
-            # Who is in the room changes with this event: what comes before it goes to those before it.
+            # Who is in the room changes with this event: what comes before it goes
+            # to those before it.
             self._deliver_run(conversation_id, run)
             run = []
             self._change_members(conversation_id, released)
@@ -50,7 +52,8 @@ class Fanout:
                 and isinstance(entry.body, MessageBody)
                 and entry.body.to is not None
             ):
-                # A direct conversation begins: users who connected before it existed are not in its room yet.
+                # A direct conversation begins: users who connected before it existed are
+                # not in its room yet.
                 room = self._hub.joined(conversation_id, (entry.sender, entry.body.to), 0)
             else:
                 room = self._hub.rooms.get(conversation_id)
@@ -74,7 +77,8 @@ class Fanout:
 
     def _deliver(self, room: Room, run: list[Released]) -> None:
         if room.released is not None and run[0][1].seq <= room.released:
-            # The room was opened with a head that had these in it: whoever is in it reads them from the store.
+            # The room was opened with a head that had these in it: whoever is in it reads
+            # them from the store.
             run = [released for released in run if released[1].seq > room.released]
             if not run:
                 return
@@ -82,7 +86,7 @@ class Fanout:
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         conversation_id = room.conversation_id
         last = run[-1][1].seq
-        special = {entry.origin for entry, _ in run if entry.origin is not None}
+        special: set[object] = {entry.origin for entry, _ in run}
         special.update(room.ahead)
         for outbox in room.live:
             if outbox in special:
@@ -113,8 +117,8 @@ class Fanout:
 
 
 def _note_own(room: Room, run: list[Released]) -> None:
-    """A connection that posts while it is behind has the ack; catch-up must not send it the event too."""
+    """A connection that posts while it is behind has the ack; catch-up must not send
+    it the event too."""
     for entry, outcome in run:
-        behind = None if entry.origin is None else room.behind.get(entry.origin)
-        if behind is not None:
-            behind.own.add(outcome.seq)
+        if isinstance(entry.origin, Outbox) and entry.origin in room.behind:
+            room.behind[entry.origin].own.add(outcome.seq)

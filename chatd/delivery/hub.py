@@ -1,10 +1,10 @@
 """Who is connected here: user -> connections, conversation -> connections.
 
-A conversation has a Room while at least one of its members is connected to this node. `released` is the number
-up to which the node has handed its events to delivery. A connection is *live* in a room when it was sent
-everything up to `released`; otherwise it is *behind*, catch-up reads for it, and it is sent nothing else of that
-conversation until it has met `released`. So the number of a conversation's events that a connection was sent is
-one position, which only grows.
+A conversation has a Room while at least one of its members is connected to this node. `released` is
+the number up to which the node has handed its events to delivery. A connection is *live* in a room
+when it was sent everything up to `released`; otherwise it is *behind*, catch-up reads for it, and
+it is sent nothing else of that conversation until it has met `released`. So the number of a
+conversation's events that a connection was sent is one position, which only grows.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,11 +37,13 @@ class Room:
         self.live: dict[Outbox, None] = {}
         self.behind: dict[Outbox, Behind] = {}
         self.ahead: dict[Outbox, int] = {}
-        """Live connections that catch-up took above `released`: committed, read, and not yet handed over."""
+        """Live connections that catch-up took above `released`: committed, read, and
+        not yet handed over."""
         self._users = 0
 
     def attach(self, outbox: Outbox, position: int) -> Behind | None:
-        """Add a connection that was sent everything up to `position`; what it is behind, if it is."""
+        """Add a connection that was sent everything up to `position`; what it is
+        behind, if it is."""
         assert self.released is not None
         if position < self.released:
             behind = Behind(position, self.released)
@@ -51,7 +53,8 @@ class Room:
         return None
 
     def go_live(self, outbox: Outbox, position: int) -> None:
-        """The connection has met `released`; from this loop step on it is sent events as they are released."""
+        """The connection has met `released`; from this loop step on it is sent events as
+        they are released."""
         assert self.released is not None and position >= self.released
         self.behind.pop(outbox, None)
         self.live[outbox] = None
@@ -132,7 +135,8 @@ class Hub:
         return room
 
     def joined(self, conversation_id: str, usernames: Iterable[str], position: int) -> Room | None:
-        """Users became members, the event after `position` says so; the room, if any of them is here."""
+        """Users became members, the event after `position` says so; the room, if
+        any of them is here."""
         for username in usernames:
             user = self.users.get(username)
             if user is None:
@@ -149,7 +153,8 @@ class Hub:
         return self.rooms.get(conversation_id)
 
     def left(self, conversation_id: str, username: str) -> None:
-        """A user is a member no more: its connections are sent nothing of the conversation from now on."""
+        """A user is a member no more: its connections are sent nothing of the
+        conversation from now on."""
         user = self.users.get(username)
         if user is None:
             return

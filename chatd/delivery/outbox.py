@@ -1,7 +1,9 @@
-"""What one connection is owed: encoded frames on their way to its socket, and how far they have got.
+"""What one connection is owed: encoded frames on their way to its socket, and
+how far they have got.
 
-Limit: `OUTBOX_BYTES` of frames that the socket has not taken. At the limit the connection is closed as a slow
-consumer (4008); nothing is lost, since its delivered cursor has not moved and it catches up when it comes back.
+Limit: `OUTBOX_BYTES` of frames that the socket has not taken. At the limit the connection is closed
+as a slow consumer (4008); nothing is lost, since its delivered cursor has not moved and it catches
+up when it comes back.
 """
 
 import asyncio
@@ -44,11 +46,13 @@ class Outbox:
         self.principal = principal
         self._sink = sink
         self.shut = shut
-        """Closes the connection with a code. Safe to call at any time; takes effect after the current callback."""
+        """Closes the connection with a code. Safe to call at any time; takes effect after the
+        current callback."""
         self._drained: asyncio.Future[None] | None = None
         self.write: Callable[[bytes], None] = sink.write
-        """Send bytes of whole WebSocket frames. The socket's own method while it keeps up, so that the common
-        case costs no check; a slower one while it does not; one that drops everything once closed."""
+        """Send bytes of whole WebSocket frames. The socket's own method while it keeps up, so
+        that the common case costs no check; a slower one while it does not; one that drops
+        everything once closed."""
         self.written: dict[str, int] = {}
         """By conversation, the highest seq written since the last ping."""
         self.pinged: dict[str, int] = {}
@@ -78,7 +82,8 @@ class Outbox:
         self._wake()
 
     async def drained(self) -> None:
-        """Wait until the socket keeps up, or is closed. For one waiter: the connection's catch-up."""
+        """Wait until the socket keeps up, or is closed. For one waiter: the
+        connection's catch-up."""
         if self.write == self._write_while_slow:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
@@ -90,7 +95,8 @@ class Outbox:
         self.written.clear()
 
     def take_confirmed(self, *, everything: bool = False) -> dict[str, int]:
-        """The delivered cursors that a pong confirms; with `everything`, those that a clean close does."""
+        """The delivered cursors that a pong confirms; with `everything`, those that a
+        clean close does."""
         confirmed, self.pinged = self.pinged, {}
         return confirmed | self._last_words if everything else confirmed
 

@@ -1,8 +1,8 @@
 """One open connection: read -> decode -> session -> dispatch -> reply.
 
-Requests are answered one at a time, in their order; only those that append to a conversation are pipelined, and
-keep their order in the journal. Limits: while `APPENDS_WAITING` of them wait, or one other request is under way
-and more have come, nothing more is read from the socket.
+Requests are answered one at a time, in their order; only those that append to a conversation are
+pipelined, and keep their order in the journal. Limits: while `APPENDS_WAITING` of them wait, or one
+other request is under way and more have come, nothing more is read from the socket.
 """
 
 import asyncio
@@ -245,7 +245,8 @@ class Connection:
             transport.resume_reading()
 
     def _watch_expiry(self) -> None:
-        """Close when the token ends. Looked at with every ping, so a timer runs only for the last seconds."""
+        """Close when the token ends. Looked at with every ping, so a timer runs only for
+        the last seconds."""
         left = self.principal.expires_at - self._with.clock.now_ms() / 1000
         if self._expiry is None and left <= PING_SECONDS + 1:
             loop = asyncio.get_running_loop()

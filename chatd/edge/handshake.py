@@ -1,4 +1,5 @@
-"""What an upgrade request says: who asks, from which page, for which path. Decides nothing about accounts."""
+"""What an upgrade request says: who asks, from which page, for which path. Decides
+nothing about accounts."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -28,10 +29,12 @@ class Knock(NamedTuple):
 
 
 def read(request: Request, allowed_origins: Sequence[str]) -> Knock:
-    """The token of an upgrade request, from the `Authorization` header, a `bearer.` subprotocol or the query.
+    """The token of an upgrade request, from the `Authorization` header, a `bearer.`
+    subprotocol or the query.
 
     Raises:
-        Refused: 404 for another path, 403 for a foreign Origin, 401 without a token, 400 for doubled headers.
+        Refused: 404 for another path, 403 for a foreign Origin, 401 without a token, 400
+            for doubled headers.
     """
     try:
         return _read(request.path, request.headers, allowed_origins)
@@ -79,8 +82,8 @@ def _read(target: str, headers: Headers, allowed_origins: Sequence[str]) -> Knoc
 def origin_allowed(origin: str, host: str | None, allowed_origins: Sequence[str]) -> bool:
     """Whether a browser page of this origin may connect.
 
-    Without a list these may, on any port: pages of the name that the request itself was sent to, and of this
-    machine. With a list, those on it, compared as a whole.
+    Without a list these may, on any port: pages of the name that the request itself was sent to,
+    and of this machine. With a list, those on it, compared as a whole.
     """
     if allowed_origins:
         return origin in allowed_origins

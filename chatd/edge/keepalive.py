@@ -1,7 +1,8 @@
 """Pings for all connections from one timer.
 
-A wheel with one slot per second of the ping interval: each tick pings the connections of one slot and looks
-whether those that were pinged `PONG_SECONDS` ago have answered. A connection costs a place in a dict, no timer.
+A wheel with one slot per second of the ping interval: each tick pings the connections of one slot
+and looks whether those that were pinged `PONG_SECONDS` ago have answered. A connection costs a
+place in a dict, no timer.
 """
 
 import asyncio

@@ -1,11 +1,13 @@
-"""One WebSocket connection's bytes: RFC 6455 through websockets' sans-I/O core, in an asyncio.Protocol.
+"""One WebSocket connection's bytes: RFC 6455 through websockets' sans-I/O core, in
+an asyncio.Protocol.
 
-The core parses and answers pings and closes; this module moves bytes, puts fragments together, bounds the time
-of the handshake and of the close, and tells a Receiver what came. It knows nothing of chat. Messages to the
-client do not pass through the core: they are ready-made frames written to the transport (see `protocol.framing`).
+The core parses and answers pings and closes; this module moves bytes, puts fragments together,
+bounds the time of the handshake and of the close, and tells a Receiver what came. It knows nothing
+of chat. Messages to the client do not pass through the core: they are ready-made frames written to
+the transport (see `protocol.framing`).
 
-Limits: handshake `HANDSHAKE_SECONDS`; message size `FRAME_BYTES` (1009); close `CLOSE_SECONDS`, then the
-connection is cut; a client that sends pings and reads nothing is cut at `UNSENT_BYTES`.
+Limits: handshake `HANDSHAKE_SECONDS`; message size `FRAME_BYTES` (1009); close `CLOSE_SECONDS`,
+then the connection is cut; a client that sends pings and reads nothing is cut at `UNSENT_BYTES`.
 """
 
 import asyncio
@@ -223,7 +225,8 @@ class WebSocket(asyncio.Protocol):
             self._end()
             return
         self._response = response
-        # Nothing more is read until the decision, so that what a client sends early waits in the kernel.
+        # Nothing more is read until the decision, so that what a client sends early
+        # waits in the kernel.
         self.transport.pause_reading()
         self._gate.knock(self, request)
 
@@ -252,7 +255,8 @@ class WebSocket(asyncio.Protocol):
             receiver.pong()
 
     def _end(self) -> None:
-        """Nothing is sent but what the core still has to say; the connection ends within a bounded time."""
+        """Nothing is sent but what the core still has to say; the connection ends
+        within a bounded time."""
         self._phase = Phase.CLOSING
         self._cancel_timer()
         self._timer = self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
@@ -271,8 +275,8 @@ class WebSocket(asyncio.Protocol):
                 transport.abort()
                 return
             if data is SEND_EOF or not data:
-                # Half-close and read on: closing at once could reset the connection before the client has read
-                # why it was closed.
+                # Half-close and read on: closing at once could reset the connection before the
+                # client has read why it was closed.
                 if transport.can_write_eof():
                     transport.write_eof()
             else:

@@ -1,7 +1,7 @@
 """Port Bus: node-to-node broadcast, at most once.
 
-What is published while nobody listens is gone, and a bus may drop, so nothing may depend on it for truth: a
-listener that misses something must find it out elsewhere (the store, a poll, a lease).
+What is published while nobody listens is gone, and a bus may drop, so nothing may depend on it for
+truth: a listener that misses something must find it out elsewhere (the store, a poll, a lease).
 """
 
 from collections.abc import Callable
@@ -21,5 +21,6 @@ class Bus(Protocol):
         ...
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Tell every listener of every node. Payloads of one publisher and topic keep their order."""
+        """Tell every listener of every node. Payloads of one publisher and topic
+        keep their order."""
         ...

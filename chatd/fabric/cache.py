@@ -5,7 +5,8 @@ from typing import Protocol
 
 class Cache(Protocol):
     async def get(self, key: str) -> bytes | None:
-        """What was put under the key, unless it has expired, was dropped or made room for something else."""
+        """What was put under the key, unless it has expired, was dropped or made room
+        for something else."""
         ...
 
     async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:

@@ -1,16 +1,19 @@
-"""The in-process Cache. Limit: `entries`; at the limit what was longest not asked for makes room."""
+"""The in-process Cache. Limit: `entries`; at the limit what was longest not
+asked for makes room."""
 
 from collections import OrderedDict
 from typing import Final
 
 from chatd.clock import Clock
+from chatd.metrics import Metrics
 
 ENTRIES: Final = 50_000
 
 
 class MemoryCache:
-    def __init__(self, clock: Clock, entries: int = ENTRIES) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics, entries: int = ENTRIES) -> None:
         self._clock = clock
+        self._metrics = metrics
         self._limit = entries
         self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
@@ -33,6 +36,8 @@ class MemoryCache:
         self._entries.move_to_end(key)
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
+        self._metrics.cache_entries = len(self._entries)
 
     async def drop(self, key: str) -> None:
         self._entries.pop(key, None)
+        self._metrics.cache_entries = len(self._entries)

@@ -1,7 +1,7 @@
 """Port PresenceLeases: who is online, as leases that die unless renewed.
 
-A user is online while at least one holder (a connection, by its id) has a lease. Losing all leases makes
-everybody offline until their next renewal, and nothing else.
+A user is online while at least one holder (a connection, by its id) has a lease. Losing all leases
+makes everybody offline until their next renewal, and nothing else.
 """
 
 from collections.abc import Sequence
@@ -22,5 +22,6 @@ class PresenceLeases(Protocol):
         ...
 
     async def sweep(self) -> list[str]:
-        """Take the users whose last lease ran out without a release; each is told once, to one caller."""
+        """Take the users whose last lease ran out without a release; each is told
+        once, to one caller."""
         ...

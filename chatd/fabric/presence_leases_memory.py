@@ -1,4 +1,5 @@
-"""The in-process PresenceLeases. Bounded by the number of connections, each of which holds one lease."""
+"""The in-process PresenceLeases. Bounded by the number of connections, each of
+which holds one lease."""
 
 from collections.abc import Sequence
 
@@ -25,7 +26,8 @@ class MemoryPresenceLeases:
         end = holders.pop(holder, now)
         still_online = any(other > now for other in holders.values())
         if not still_online and end > now:
-            # What other holders left behind ran out long before: this was the end of the user's presence.
+            # What other holders left behind ran out long before: this was the end of
+            # the user's presence.
             del self._leases[username]
             return True
         if not holders:

@@ -81,13 +81,15 @@ class Accounts:
         self._hashers = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="bcrypt")
         self._hashing = 0
         self._nobody = hash_password(secrets.token_urlsafe(16), bcrypt_cost)
-        """What the password of a user who does not exist is compared with, so that it takes as long."""
+        """What the password of a user who does not exist is compared with, so that
+        it takes as long."""
 
     async def register(self, username: str, password: str, display_name: str | None) -> LoggedIn:
         """Make an account and log it in.
 
         Raises:
-            ChatError: FORBIDDEN or INVITE_EXPIRED, INVALID_FIELD, WEAK_PASSWORD, USERNAME_TAKEN, RATE_LIMITED.
+            ChatError: FORBIDDEN or INVITE_EXPIRED, INVALID_FIELD, WEAK_PASSWORD,
+                USERNAME_TAKEN, RATE_LIMITED.
         """
         if self._registration is Registration.CLOSED:
             raise ChatError(
@@ -123,7 +125,8 @@ class Accounts:
         """A new device of the user.
 
         Raises:
-            ChatError: WRONG_CREDENTIALS, the same for a wrong name and a wrong password; RATE_LIMITED.
+            ChatError: WRONG_CREDENTIALS, the same for a wrong name and a wrong
+                password; RATE_LIMITED.
         """
         credentials = await self._users.credentials(username) if _USERNAME.match(username) else None
         hashed = self._nobody if credentials is None else credentials.password_hash
@@ -188,7 +191,8 @@ class Accounts:
         return await self.profile(username) is not None
 
     async def profile(self, username: str) -> User | None:
-        """The user as others see it; None when there is no such account. May be some minutes old."""
+        """The user as others see it; None when there is no such account. May be
+        some minutes old."""
         key = f"profile:{username}"
         cached = await self._cache.get(key)
         if cached is not None:

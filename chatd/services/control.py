@@ -1,7 +1,7 @@
 """What every node must hear and no store keeps: pushes to a user, and the end of a user's tokens.
 
-Travels by the bus, this node's part too, so that there is one path. The bus is at most once: a push may be lost
-(the client finds the same in INIT_DATA), a revocation is checked at every handshake.
+Travels by the bus, this node's part too, so that there is one path. The bus is at most once: a push
+may be lost (the client finds the same in INIT_DATA), a revocation is checked at every handshake.
 """
 
 from typing import Final

@@ -1,7 +1,8 @@
 """Numbers that only grow, gathered in memory and stored together.
 
-What is gathered and not yet stored can be asked for, so that a reader on this node is never behind. What was not
-stored when the process is killed is lost: only for things that may be a little old after a crash.
+What is gathered and not yet stored can be asked for, so that a reader on this node is never
+behind. What was not stored when the process is killed is lost: only for things that may be a
+little old after a crash.
 
 Limit: `WAITING` keys; at the limit they are stored at once instead of after `GATHER_SECONDS`.
 """

@@ -18,7 +18,8 @@ from protocol.pushes import GroupChatHistory, OneToOneChatHistory
 from protocol.requests import GetGroupChatHistory, GetOneToOneHistory, History
 
 _READS_A_PAGE: Final = 4
-"""A stretch of joins and leaves can leave a page short; after so many reads it is answered as it is."""
+"""A stretch of joins and leaves can leave a page short; after so many reads it is
+answered as it is."""
 
 
 class _Page(NamedTuple):

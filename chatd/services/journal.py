@@ -1,10 +1,12 @@
-"""The one way into a conversation: seal -> append (number and commit) -> release, in order, to delivery.
+"""The one way into a conversation: seal -> append (number and commit) -> release,
+in order, to delivery.
 
-What is submitted in one turn of the loop, and what gathers while a commit is under way, shares the next commit.
-Nobody is told of an event before its commit; everybody is told in the order of the numbers.
+What is submitted in one turn of the loop, and what gathers while a commit is under way,
+shares the next commit. Nobody is told of an event before its commit; everybody is told in the
+order of the numbers.
 
-Limits: `ENTRIES_WAITING` entries wait for a commit; at the limit `submit` refuses with UNAVAILABLE. A commit
-holds at most `ENTRIES_A_COMMIT`.
+Limits: `ENTRIES_WAITING` entries wait for a commit; at the limit `submit` refuses with UNAVAILABLE.
+A commit holds at most `ENTRIES_A_COMMIT`.
 """
 
 import asyncio
@@ -120,15 +122,18 @@ class Journal:
                 else:
                     metrics.events += 1
                     released.setdefault(entry.conversation_id, []).append((entry, outcome))
-            # The ack goes first: it may overtake events, and a sender that knows its own number sees no gap.
+            # The ack goes first: it may overtake events, and a sender that knows its own
+            # number sees no gap.
             self._tell_sender(entry, outcome)
         self._release(released)
 
     def _release(self, released: dict[str, list[Released]]) -> None:
-        """Hand committed events to delivery, or hold a busy conversation's once for those that follow at once.
+        """Hand committed events to delivery, or hold a busy conversation's once for those
+        that follow at once.
 
-        When the next commit has events of the same conversation, both leave in one write per connection: half
-        the work for a large audience, and at most one commit later. Nothing is held twice.
+        When the next commit has events of the same conversation, both leave in one write
+        per connection: half the work for a large audience, and at most one commit later.
+        Nothing is held twice.
         """
         held, self._held = self._held, {}
         following = {entry.conversation_id for entry in self._waiting[:ENTRIES_A_COMMIT]}
@@ -136,7 +141,9 @@ class Journal:
             earlier = held.pop(conversation_id, None)
             if earlier is not None:
                 events = earlier + events
-            elif conversation_id in following and self._fanout.audience(conversation_id) >= HELD_FROM:
+            elif (
+                conversation_id in following and self._fanout.audience(conversation_id) >= HELD_FROM
+            ):
                 self._held[conversation_id] = events
                 continue
             self._deliver(conversation_id, events)

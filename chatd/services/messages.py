@@ -27,7 +27,8 @@ class Messages:
     def post_direct(
         self, principal: Principal, request: OneToOneChat, origin: Outbox | None, done: Done
     ) -> None:
-        """Post to another user; `done` gets the outcome. The connection `origin` gets no event of it.
+        """Post to another user; `done` gets the outcome. The connection `origin`
+        gets no event of it.
 
         Raises:
             ChatError: the request breaks a rule that needs no look at the store.
@@ -98,7 +99,8 @@ def check_post(request: Post, conversation_id: str) -> None:
         ChatError: INVALID_FIELD or TOO_LARGE, naming the field.
     """
     if request.ttl_seconds is not None:
-        # Refused, never stored by mistake: a message that was meant to vanish must not become permanent.
+        # Refused, never stored by mistake: a message that was meant to vanish must
+        # not become permanent.
         raise invalid_field("ttlSeconds", "stealth messages are not available on this server")
     content = request.content
     if not content:

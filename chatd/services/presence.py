@@ -1,10 +1,10 @@
 """Who is online, and who is told.
 
-A connection of either socket holds a lease, renewed by each pong. Friends are told of each other without asking;
-others must share a group, and ask. What a stranger asks about is UNKNOWN.
+A connection of either socket holds a lease, renewed by each pong. Friends are told of each other
+without asking; others must share a group, and ask. What a stranger asks about is UNKNOWN.
 
-Limit: a connection watches at most `WATCHED` users, friends among them; at the limit SUBSCRIBE_PRESENCE answers
-TOO_LARGE, and of more friends than that the first by name are watched.
+Limit: a connection watches at most `WATCHED` users, friends among them; at the limit
+SUBSCRIBE_PRESENCE answers TOO_LARGE, and of more friends than that the first by name are watched.
 """
 
 from collections.abc import Collection, Sequence
@@ -94,7 +94,8 @@ class Presence:
         await self._last_seen.drain()
 
     async def connected(self, outbox: Outbox, connection_id: str) -> None:
-        """A connection opened: its user is online, its friends are told, and it is told of theirs."""
+        """A connection opened: its user is online, its friends are told, and it
+        is told of theirs."""
         username = outbox.principal.username
         if await self._leases.renew(username, connection_id, LEASE_SECONDS):
             await self._announce(_Change(username, None))
@@ -180,7 +181,8 @@ class Presence:
         return seen
 
     async def visible(self, username: str, others: Sequence[str]) -> set[str]:
-        """Those of `others` whose presence the user may see: itself, friends, and who shares a group with it."""
+        """Those of `others` whose presence the user may see: itself, friends, and who
+        shares a group with it."""
         visible = await self._users.friends_among(username, others)
         if username in others:
             visible.add(username)

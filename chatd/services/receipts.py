@@ -8,7 +8,8 @@ from chatd.stores.conversation_store import ConversationStore
 
 
 class Receipts:
-    """Cursors are gathered for a moment; what a crash loses is sent again and recognised by its id."""
+    """Cursors are gathered for a moment; what a crash loses is sent again and
+    recognised by its id."""
 
     def __init__(self, conversations: ConversationStore, metrics: Metrics) -> None:
         self._gather: Gather[tuple[str, str]] = Gather(
@@ -23,8 +24,8 @@ class Receipts:
         self._metrics.cursors_waiting = len(self._gather)
 
     def known(self, conversation_id: str, username: str, stored: int) -> int:
-        """The delivered cursor, where `stored` is what the store says: a user who comes back at once is not
-        sent again what it has."""
+        """The delivered cursor, where `stored` is what the store says: a user who comes back at
+        once is not sent again what it has."""
         return max(stored, self._gather.waiting((conversation_id, username)))
 
     async def drain(self) -> None:

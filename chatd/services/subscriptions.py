@@ -1,5 +1,5 @@
-"""What a new connection hears: it is put into the rooms of its user's conversations, live where it is up to date,
-behind where it missed something."""
+"""What a new connection hears: it is put into the rooms of its user's conversations, live where it
+is up to date, behind where it missed something."""
 
 from loguru import logger
 
@@ -34,9 +34,10 @@ class Subscriptions:
     async def connect(self, outbox: Outbox) -> None:
         """Put the connection into its rooms and send it what it missed.
 
-        The order closes every gap: the user is registered first, so joins and leaves are applied from then on;
-        then its memberships are read and their rooms opened, so events are counted from then on; then the heads
-        of rooms that nobody had open are read. What was committed before is in what was read.
+        The order closes every gap: the user is registered first, so joins and leaves are applied
+        from then on; then its memberships are read and their rooms opened, so events are counted
+        from then on; then the heads of rooms that nobody had open are read. What was committed
+        before is in what was read.
 
         Raises:
             BackendError: the store failed; the connection must be closed.
@@ -83,7 +84,8 @@ class Subscriptions:
     ) -> None:
         backlog: list[tuple[Room, Behind]] = []
         for room, membership in rooms:
-            # The user may have left, or a join may have put the connection in, while the heads were read.
+            # The user may have left, or a join may have put the connection in, while
+            # the heads were read.
             if user.rooms.get(room.conversation_id) is not room or room.holds(outbox):
                 continue
             delivered = self._receipts.known(

@@ -1,7 +1,7 @@
 """Port ConversationStore: who is in which conversation, and how far each user has got.
 
-Memberships themselves change only through the Ledger, with the event that says so. Every method may raise
-BackendError; what a write asked for may then have happened or not.
+Memberships themselves change only through the Ledger, with the event that says so. Every method may
+raise BackendError; what a write asked for may then have happened or not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,8 @@ class Summary(NamedTuple):
     member_count: int
     head: int
     unread: int
-    """Messages of others after the read cursor, counted up to one above the cap that the caller named."""
+    """Messages of others after the read cursor, counted up to one above the cap that
+    the caller named."""
     last_message: Event | None
     """The newest message among the last 200 events."""
 
@@ -65,19 +66,23 @@ class ConversationStore(Protocol):
         ...
 
     async def membership(self, conversation_id: str, username: str) -> Membership | None:
-        """The user's place in one conversation; None when it is not there or the user is not in it."""
+        """The user's place in one conversation; None when it is not there or the
+        user is not in it."""
         ...
 
     async def peer(self, conversation_id: str, username: str) -> Peer | None:
-        """The other user of a direct conversation that the user is in; None when it is no such conversation."""
+        """The other user of a direct conversation that the user is in; None when it is no
+        such conversation."""
         ...
 
     async def open_direct(self, username: str, peer: str, at_ms: int) -> bool:
-        """Make the direct conversation of two users if it is not there. False when there is no account `peer`."""
+        """Make the direct conversation of two users if it is not there. False when there is
+        no account `peer`."""
         ...
 
     async def advance_delivered(self, cursors: Mapping[tuple[str, str], int]) -> None:
-        """Move delivered cursors, (conversation, user) to seq, forward; an earlier seq changes nothing."""
+        """Move delivered cursors, (conversation, user) to seq, forward; an earlier
+        seq changes nothing."""
         ...
 
     async def summaries(self, username: str, *, limit: int, unread_cap: int) -> list[Summary]:

@@ -51,8 +51,10 @@ class SqliteConversationStore:
         def job(connection: sqlite3.Connection) -> Peer | None:
             row = connection.execute(
                 "SELECT theirs.username, theirs.delivered, theirs.read FROM conversation"
-                " JOIN member AS mine USING (conversation_id) JOIN member AS theirs USING (conversation_id)"
-                " WHERE conversation_id = ? AND kind = 'direct' AND mine.username = ? AND theirs.username <> ?",
+                " JOIN member AS mine USING (conversation_id)"
+                " JOIN member AS theirs USING (conversation_id)"
+                " WHERE conversation_id = ? AND kind = 'direct' AND mine.username = ?"
+                " AND theirs.username <> ?",
                 (conversation_id, username, username),
             ).fetchone()
             return None if row is None else Peer(*row)
@@ -79,7 +81,8 @@ class SqliteConversationStore:
 
         def job(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                "UPDATE member SET delivered = max(delivered, ?) WHERE conversation_id = ? AND username = ?",
+                "UPDATE member SET delivered = max(delivered, ?)"
+                " WHERE conversation_id = ? AND username = ?",
                 rows,
             )
 
@@ -90,7 +93,8 @@ class SqliteConversationStore:
             _MEMBERSHIP.format(
                 more=", name, member_count, head.last,"
                 " (SELECT peer.username FROM member AS peer WHERE kind = 'direct'"
-                " AND peer.conversation_id = member.conversation_id AND peer.username <> member.username)",
+                " AND peer.conversation_id = member.conversation_id"
+                " AND peer.username <> member.username)",
                 joins=" JOIN head USING (conversation_id)",
             )
             + " WHERE member.username = ? ORDER BY head.at DESC, member.conversation_id LIMIT ?"
@@ -136,7 +140,8 @@ def _summary(
     membership = _membership(row)
     name, member_count, head, peer = row[7:]
     (unread,) = connection.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM ledger WHERE conversation_id = ? AND seq > ? AND sender <> ?"
+        "SELECT count(*) FROM (SELECT 1 FROM ledger"
+        " WHERE conversation_id = ? AND seq > ? AND sender <> ?"
         f" AND kind IN {_MESSAGE_KINDS} LIMIT ?)",
         (
             membership.conversation_id,
@@ -147,7 +152,8 @@ def _summary(
     ).fetchone()
     last = connection.execute(
         "SELECT conversation_id, seq, nonce, kind, sender, body, at FROM ledger"
-        f" WHERE conversation_id = ? AND seq > ? AND kind IN {_MESSAGE_KINDS} ORDER BY seq DESC LIMIT 1",
+        f" WHERE conversation_id = ? AND seq > ? AND kind IN {_MESSAGE_KINDS}"
+        " ORDER BY seq DESC LIMIT 1",
         (membership.conversation_id, max(membership.floor, head - _LAST_MESSAGE_WITHIN)),
     ).fetchone()
     return Summary(

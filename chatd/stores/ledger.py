@@ -1,23 +1,19 @@
 """Port Ledger: the one place where an event gets its number.
 
-Guarantees: number, key and body of an event are one commit; a conversation's numbers are dense from 1; what
-`append` has answered is durable and can be read; entries of one call and one conversation are numbered in the
-order of the call. When `append` raises, each of its entries may or may not have been stored: repeating an entry
-with the same key is safe.
+Guarantees: number, key and body of an event are one commit; a conversation's numbers are dense from
+1; what `append` has answered is durable and can be read; entries of one call and one conversation
+are numbered in the order of the call. When `append` raises, each of its entries may or may not have
+been stored: repeating an entry with the same key is safe.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
 from chatd.events import AnyBody, Event, EventKind
 from protocol.errors import ErrorCode
-
-if TYPE_CHECKING:
-    from chatd.delivery.outbox import Outbox
-
 
 Done = Callable[["Entry", "Outcome"], None]
 
@@ -37,14 +33,15 @@ class Entry(msgspec.Struct, gc=False):
     """Keyed hash of the plain body; tells an honest repeat from a reused key."""
     sealed: bytes = b""
     """The body as it is stored."""
-    origin: "Outbox | None" = None
-    """The connection that it came by: it gets the ack and not the event."""
+    origin: object = None
+    """What it came by: delivery gives it the ack and not the event. Nothing to the store."""
     done: Done | None = None
     """Called once on the loop, after the events of the commit were handed to delivery."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What became of an entry: `code` is None when the event is stored, now or before (`duplicate`)."""
+    """What became of an entry: `code` is None when the event is stored, now or
+    before (`duplicate`)."""
 
     code: ErrorCode | None = None
     detail: str = ""
@@ -59,10 +56,12 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 class Ledger(Protocol):
     def append(self, entries: Sequence[Entry]) -> asyncio.Future[list[Outcome]]:
-        """Check, number and commit the entries; one outcome each, in their order. Under way when it returns.
+        """Check, number and commit the entries; one outcome each, in their order. Under
+        way when it returns.
 
-        Inside the same commit: who may (membership, open group, group size, last admin), the repeat of a key,
-        the change of membership that an entry stands for, and for a first direct message the conversation.
+        Inside the same commit: who may (membership, open group, group size, last admin), the
+        repeat of a key, the change of membership that an entry stands for, and for a first direct
+        message the conversation.
 
         Raises:
             BackendError: the outcome of the whole call is unknown.
@@ -78,7 +77,8 @@ class Ledger(Protocol):
         limit: int,
         newest: bool = False,
     ) -> list[Event]:
-        """The events with `after < seq < before`, ascending: the lowest `limit` of them, or the highest."""
+        """The events with `after < seq < before`, ascending: the lowest `limit` of
+        them, or the highest."""
         ...
 
     async def heads(self, conversation_ids: Sequence[str]) -> dict[str, int]:

@@ -1,7 +1,8 @@
-"""The embedded ledger: appends in the writer's transaction, with the state of hot conversations mirrored.
+"""The embedded ledger: appends in the writer's transaction, with the state of hot
+conversations mirrored.
 
-The mirror is safe because the data folder is locked by this process and only the writer thread changes these
-tables. It is forgotten whenever the thread undoes anything.
+The mirror is safe because the data folder is locked by this process and only the writer thread
+changes these tables. It is forgotten whenever the thread undoes anything.
 """
 
 import asyncio
@@ -18,12 +19,13 @@ from protocol.limits import GROUP_MEMBERS
 from protocol.model import Role
 
 MIRRORED_CONVERSATIONS: Final = 20_000
-"""At the limit the conversation that was longest without an event is forgotten. Far above the entries of a call."""
+"""At the limit the conversation that was longest without an event is forgotten. Far above the
+entries of a call."""
 MIRRORED_SENDERS: Final = 1_000
 """Of one conversation. At the limit all of them are forgotten, and looked up again."""
 
-# OR FAIL and OR REPLACE keep no copy of the pages that a statement changes; what a failed statement leaves
-# behind is undone with the job.
+# OR FAIL and OR REPLACE keep no copy of the pages that a statement changes; what a failed statement
+# leaves behind is undone with the job.
 _INSERT: Final = (
     "INSERT OR FAIL INTO ledger (conversation_id, seq, nonce, sender, key, kind, body, mac, at)"
 )
@@ -42,7 +44,8 @@ class _Conversation:
         self.is_open = is_open
         self.member_count = member_count
         self.senders: dict[str, bool] = {}
-        """Members seen writing in it since it is mirrored, and whether `has_written` is set for them."""
+        """Members seen writing in it since it is mirrored, and whether
+        `has_written` is set for them."""
 
 
 class _RepeatedKey(Exception):
@@ -179,8 +182,8 @@ class SqliteLedger:
             self._mirror.move_to_end(conversation_id)
             return conversation
         row = connection.execute(
-            "SELECT head.last, kind = 'group', is_open, member_count FROM conversation JOIN head USING (conversation_id)"
-            " WHERE conversation_id = ?",
+            "SELECT head.last, kind = 'group', is_open, member_count FROM conversation"
+            " JOIN head USING (conversation_id) WHERE conversation_id = ?",
             (conversation_id,),
         ).fetchone()
         if row is None:
@@ -253,8 +256,8 @@ class SqliteLedger:
             if not account_exists(connection, username):
                 return Outcome(ErrorCode.NO_SUCH_USER, username)
         connection.execute(
-            "INSERT INTO conversation (conversation_id, kind, name, is_open, history, created_by, created_at,"
-            " member_count) VALUES (?, 'group', ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO conversation (conversation_id, kind, name, is_open, history, created_by,"
+            " created_at, member_count) VALUES (?, 'group', ?, ?, ?, ?, ?, ?)",
             (
                 entry.conversation_id,
                 body.name,
@@ -415,7 +418,8 @@ def _change_member_count(
 def _first_with_key(connection: sqlite3.Connection, entry: Entry) -> Outcome | None:
     """The outcome of the event that has the entry's key already, if there is one."""
     row = connection.execute(
-        "SELECT seq, nonce, mac, at FROM ledger WHERE conversation_id = ? AND sender = ? AND key = ?",
+        "SELECT seq, nonce, mac, at FROM ledger"
+        " WHERE conversation_id = ? AND sender = ? AND key = ?",
         (entry.conversation_id, entry.sender, entry.key),
     ).fetchone()
     if row is None:

@@ -1,10 +1,12 @@
 """SQLite off the loop: one thread that writes, with group commit, and one that reads.
 
-A job is a function of the connection. The writer runs every job that waits when it is free in one transaction
-and one fsync; their futures resolve after the commit, in one wake-up of the loop. A job that raises is undone
-alone. The reader has its own connection and sees what was committed before its job began (WAL).
+A job is a function of the connection. The writer runs every job that waits when it is free in one
+transaction and one fsync; their futures resolve after the commit, in one wake-up of the loop. A job
+that raises is undone alone. The reader has its own connection and sees what was committed before
+its job began (WAL).
 
-Limit: `MAX_WAITING` jobs a thread. At the limit `submit` raises BackendError: the disk does not keep up.
+Limit: `MAX_WAITING` jobs a thread. At the limit `submit` raises BackendError: the
+disk does not keep up.
 """
 
 import asyncio
@@ -47,6 +49,7 @@ class SqliteThread:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
+        self._is_closed = False
         self.rollbacks = 0
         """Grows when work was undone: whoever mirrors rows in memory must forget them."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -58,6 +61,8 @@ class SqliteThread:
         Raises:
             BackendError: too many jobs wait, or the thread was closed.
         """
+        if self._is_closed:
+            raise BackendError("the database is closed")
         if self._waiting >= MAX_WAITING:
             raise BackendError(f"{MAX_WAITING} database jobs are waiting")
         self._waiting += 1
@@ -67,6 +72,7 @@ class SqliteThread:
 
     async def close(self) -> None:
         """Finish what was submitted, then end the thread."""
+        self._is_closed = True
         self._queue.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -156,8 +162,9 @@ def write_rows(
 ) -> None:
     """INSERT many rows with few statements; `statement` ends before VALUES.
 
-    Every statement hands the interpreter to other threads and waits to get it back, so one for each row would be
-    slow beside a busy loop. Rows go in chunks of powers of two, so that there are few texts to prepare.
+    Every statement hands the interpreter to other threads and waits to get it back, so one for
+    each row would be slow beside a busy loop. Rows go in chunks of powers of two, so that there
+    are few texts to prepare.
     """
     start, chunk = 0, _ROWS_A_STATEMENT
     row = f"({', '.join('?' * len(rows[0]))})"
@@ -186,11 +193,12 @@ def open_connection(path: Path) -> sqlite3.Connection:
 
 
 def migrate(path: Path) -> None:
-    """Bring the database up to the schema files of this version. Each file is applied once, in one transaction.
+    """Bring the database up to the schema files of this version. Each file is applied
+    once, in one transaction.
 
     Raises:
-        StartError: the database cannot be opened, was made by a newer version, or a file was changed after it
-            was applied.
+        StartError: the database cannot be opened, was made by a newer version, or a file was
+            changed after it was applied.
     """
     try:
         connection = open_connection(path)
@@ -213,15 +221,18 @@ def _apply(connection: sqlite3.Connection, files: list[SchemaFile], path: Path) 
     unknown = sorted(applied.keys() - {file.name for file in files})
     if unknown:
         raise StartError(
-            f"{path} was made by a newer chatd (schema {unknown[-1]}); run that version or a newer one"
+            f"{path} was made by a newer chatd (schema {unknown[-1]});"
+            " run that version or a newer one"
         )
     for file in files:
         if file.name not in applied:
             connection.executescript(
                 f"BEGIN IMMEDIATE;\n{file.text}\n"
-                f"INSERT INTO applied_schema (name, checksum) VALUES ('{file.name}', '{file.checksum}');\nCOMMIT;"
+                "INSERT INTO applied_schema (name, checksum)"
+                f" VALUES ('{file.name}', '{file.checksum}');\nCOMMIT;"
             )
         elif applied[file.name] != file.checksum:
             raise StartError(
-                f"{file.name} was changed after it was applied to {path}; restore it from the release"
+                f"{file.name} was changed after it was applied to {path};"
+                " restore it from the release"
             )

@@ -1,7 +1,7 @@
 """Port UserStore: accounts, devices, friendships, last seen.
 
-Guarantees: what a method that writes has returned is durable. A username is never given out again. Every method
-may raise BackendError; what a write asked for may then have happened or not.
+Guarantees: what a method that writes has returned is durable. A username is never given out again.
+Every method may raise BackendError; what a write asked for may then have happened or not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,8 @@ class UserStore(Protocol):
     async def rotate_refresh(
         self, old_hash: str, new_hash: str, expires_at: int, now_ms: int
     ) -> Device | None:
-        """Exchange a device's refresh token, once; None when it is unknown, used, expired or revoked."""
+        """Exchange a device's refresh token, once; None when it is unknown, used,
+        expired or revoked."""
         ...
 
     async def revoke_device(self, username: str, device_id: str, at_ms: int) -> None:
@@ -69,7 +70,8 @@ class UserStore(Protocol):
         ...
 
     async def is_admitted(self, username: str, device_id: str, issued_at_ms: int) -> bool:
-        """Whether a verified token is still good: account there, not banned, neither it nor its device revoked."""
+        """Whether a verified token is still good: account there, not banned, neither it nor
+        its device revoked."""
         ...
 
     async def befriend(self, one: str, other: str, at_ms: int) -> None:
@@ -85,9 +87,11 @@ class UserStore(Protocol):
         ...
 
     async def set_last_seen(self, seen: Mapping[str, int]) -> None:
-        """Record when users were last online; an earlier time than the recorded one changes nothing."""
+        """Record when users were last online; an earlier time than the recorded
+        one changes nothing."""
         ...
 
     async def log_id(self) -> str:
-        """Identifies this body of data: made once with the store, new after a restore from backup."""
+        """Identifies this body of data: made once with the store, new after a
+        restore from backup."""
         ...

@@ -25,7 +25,8 @@ class SqliteUserStore:
         def job(connection: sqlite3.Connection) -> None:
             try:
                 connection.execute(
-                    "INSERT INTO account (username, password_hash, display_name, created_at) VALUES (?, ?, ?, ?)",
+                    "INSERT INTO account (username, password_hash, display_name, created_at)"
+                    " VALUES (?, ?, ?, ?)",
                     (username, password_hash, display_name, at_ms),
                 )
             except sqlite3.IntegrityError:
@@ -83,8 +84,9 @@ class SqliteUserStore:
     async def revoke_device(self, username: str, device_id: str, at_ms: int) -> None:
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "INSERT INTO device (device_id, username, created_at, revoked_at) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (device_id) DO UPDATE SET revoked_at = coalesce(revoked_at, excluded.revoked_at),"
+                "INSERT INTO device (device_id, username, created_at, revoked_at)"
+                " VALUES (?, ?, ?, ?) ON CONFLICT (device_id) DO UPDATE"
+                " SET revoked_at = coalesce(revoked_at, excluded.revoked_at),"
                 " refresh_hash = NULL WHERE username = excluded.username",
                 (device_id, username, at_ms, at_ms),
             )
@@ -98,7 +100,8 @@ class SqliteUserStore:
                 (at_ms, username),
             )
             connection.execute(
-                "UPDATE device SET revoked_at = ?, refresh_hash = NULL WHERE username = ? AND revoked_at IS NULL",
+                "UPDATE device SET revoked_at = ?, refresh_hash = NULL"
+                " WHERE username = ? AND revoked_at IS NULL",
                 (at_ms, username),
             )
 

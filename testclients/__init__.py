@@ -1,0 +1,1 @@
+"""Clients of chatd for tests, the bench and the terminal. Run from a checkout; never installed."""

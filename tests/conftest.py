@@ -1,0 +1,49 @@
+"""What every test gets, and fixtures that several folders share."""
+
+import gc
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.node import Node
+
+
+class _Collector(logging.Handler):
+    """Keeps what an event loop reports: exceptions that nobody caught."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.reports: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reports.append(logging.Formatter().format(record))
+
+
+def pytest_collection_finish() -> None:
+    # What is there by now stays: the collections after each test need not look at it.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def loop_reports() -> Iterator[list[str]]:
+    """What reached the exception handler of an event loop; fails the test unless it takes it out."""
+    collector = _Collector()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(collector)
+    try:
+        yield collector.reports
+        # The exception of a task that nobody awaited is reported when the task is collected.
+        gc.collect()
+    finally:
+        logger.removeHandler(collector)
+    assert not collector.reports, "\n".join(collector.reports)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A daemon for the tests of one module, which must leave it running; it may not report an error."""
+    with Node(tmp_path_factory.mktemp("node")) as node:
+        yield node
+        assert node.complaints == []

@@ -1,0 +1,252 @@
+"""A chatd daemon as a child process, and its commands.
+
+A node keeps its data folder, its ports and its log through `stop`, `kill` and the next `start`. No process
+outlives the test run.
+"""
+
+import atexit
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+ROOT: Final = Path(__file__).parents[2]
+START_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.01
+# Below the ports that the system gives to outgoing connections, one of which might have taken ours by the restart.
+_PORTS: Final = range(12_000, 32_000)
+
+_running: Final[set[subprocess.Popen[bytes]]] = set()
+
+
+class NotStarted(Exception):
+    """The daemon ended, or did not answer in time; the message is its log."""
+
+
+class Node:
+    """For `with`: starts on entering, is killed on leaving if it still runs."""
+
+    def __init__(
+        self, folder: Path, *, settings: Mapping[str, str] | None = None, demo: bool = False
+    ) -> None:
+        """`folder` gets the data folder and the log; `settings` are by name, without CHATD_."""
+        self.data_dir = folder / "data"
+        self._log_file = folder / "log"
+        self._http_port, self._chat_port, self._presence_port = free_ports(3)
+        self._settings = {
+            "data_dir": str(self.data_dir),
+            "http_port": str(self._http_port),
+            "chat_port": str(self._chat_port),
+            "presence_port": str(self._presence_port),
+            "bcrypt_cost": "4",
+            "rate_limits": "off",
+        } | dict(settings or {})
+        self._arguments = ["serve", *(["--demo"] if demo else [])]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self._http_port}"
+
+    @property
+    def chat_url(self) -> str:
+        return f"ws://127.0.0.1:{self._chat_port}/"
+
+    @property
+    def presence_url(self) -> str:
+        return f"ws://127.0.0.1:{self._presence_port}/"
+
+    @property
+    def http_port(self) -> int:
+        return self._http_port
+
+    @property
+    def chat_port(self) -> int:
+        return self._chat_port
+
+    @property
+    def presence_port(self) -> int:
+        return self._presence_port
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the node does not run"
+        return self._process.pid
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the daemon is started with, by name, without CHATD_."""
+        return dict(self._settings)
+
+    @property
+    def log(self) -> str:
+        """Everything that was written to its standard output and error, by all processes of the node."""
+        return self._log_file.read_text(errors="backslashreplace")
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines of the log that tell of a bug: errors, and what did not come from the logger."""
+        return [line for line in self.log.splitlines() if _is_complaint(line)]
+
+    def start(self) -> None:
+        """Start, and wait until every part accepts connections.
+
+        Raises:
+            NotStarted
+        """
+        assert self._process is None, "the node runs"
+        with self._log_file.open("ab") as log:
+            self._process = _spawn(self._arguments, self._settings, log)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_healthy():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise NotStarted(self.log)
+            time.sleep(_POLL_SECONDS)
+
+    def terminate(self) -> None:
+        """Send SIGTERM, and do not wait."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for the end of the process; its exit code, negative for a signal."""
+        assert self._process is not None, "the node does not run"
+        process, self._process = self._process, None
+        try:
+            return process.wait(STOP_SECONDS)
+        finally:
+            _reap(process)
+
+    def stop(self) -> int:
+        """SIGTERM and wait; the exit code."""
+        self.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL: as if the power had failed, for the process."""
+        assert self._process is not None, "the node does not run"
+        process, self._process = self._process, None
+        _reap(process)
+
+    def metric(self, name: str) -> int:
+        """A counter or gauge of `/metrics` by its full name."""
+        for line in self.get("/metrics")[1].decode().splitlines():
+            found, _, value = line.partition(" ")
+            if found == name:
+                return int(value)
+        raise LookupError(name)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body of a GET, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._http_port, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def _is_healthy(self) -> bool:
+        try:
+            return self.get("/health")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def command(
+    arguments: Sequence[str], settings: Mapping[str, str], *, seconds: float = 20.0
+) -> "subprocess.CompletedProcess[str]":
+    """Run `chatd` with arguments and, by name, settings; nothing of the caller's own CHATD_ variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "chatd", *arguments],
+        cwd=ROOT,
+        env=_environment(settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.choice(_PORTS)
+        if port not in ports and _is_free(port):
+            ports.append(port)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _spawn(
+    arguments: Sequence[str], settings: Mapping[str, str], log: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chatd", *arguments],
+        cwd=ROOT,
+        env=_environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+    _running.add(process)
+    return process
+
+
+def _reap(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
+    _running.discard(process)
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
+    return inherited | {f"CHATD_{name.upper()}": value for name, value in settings.items()}
+
+
+def _is_complaint(line: str) -> bool:
+    try:
+        record: Any = json.loads(line)
+    except ValueError:
+        return True
+    return not isinstance(record, dict) or record.get("level") in ("ERROR", "CRITICAL")
+
+
+@atexit.register
+def _kill_the_rest() -> None:
+    for process in tuple(_running):
+        _reap(process)
