@@ -13,7 +13,7 @@ run: .venv/run ## start the server with demo users; stays in the foreground
 	@$(BIN)/chatd serve --demo
 
 chat: .venv/run ## chat from a terminal: make chat AS=bob
-	@$(BIN)/python -m testclients --user $(AS) --password password123
+	@$(BIN)/python -m testclients --user $(AS) --password password123 || true
 
 test: .venv/dev ## run the whole suite: style, types, unit, contract, end-to-end
 	@$(BIN)/python -m pytest
