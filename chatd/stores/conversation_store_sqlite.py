@@ -7,7 +7,7 @@ from typing import Any, Final
 from chatd import ids
 from chatd.events import EventKind
 from chatd.stores.conversation_store import ConversationKind, Membership, Peer, Summary
-from chatd.stores.ledger_sqlite import event_of_row, insert_direct
+from chatd.stores.rows_sqlite import event_of_row, insert_direct
 from chatd.stores.thread_sqlite import SqliteThread
 from protocol.model import HistoryVisibility, Role
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from chatd.stores.ledger_sqlite import insert_friendship
+from chatd.stores.rows_sqlite import insert_friendship
 from chatd.stores.thread_sqlite import SqliteThread
 from chatd.stores.user_store import Account, Credentials, Device, UsernameTaken
 
