@@ -89,6 +89,7 @@ class Phase(Enum):
 class WebSocket(asyncio.Protocol):
     __slots__ = (
         "_core",
+        "_early",
         "_fragments",
         "_gate",
         "_is_binary",
@@ -108,6 +109,8 @@ class WebSocket(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._response: Response | None = None
         """The 101 that waits for the gate's decision."""
+        self._early = b""
+        """While the request is read, its last bytes; then what came behind it, for after the 101."""
         self._fragments: bytearray | None = None
         self._is_binary = False
         self._timer: asyncio.TimerHandle | None = None
@@ -139,6 +142,9 @@ class WebSocket(asyncio.Protocol):
         """Let the client's messages come: not before whoever accepted is ready for them."""
         if not self.transport.is_closing():
             self.transport.resume_reading()
+            early, self._early = self._early, b""
+            if early:
+                self.data_received(early)
 
     def refuse(self, status: HTTPStatus, text: str, headers: dict[str, str] | None = None) -> None:
         """Answer the upgrade with an HTTP error, and close."""
@@ -174,15 +180,14 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         core = self._core
+        if self._phase is Phase.HANDSHAKE:
+            data = self._up_to_end_of_request(data)
         core.receive_data(data)
         for event in core.events_received():
-            if isinstance(event, Frame):
-                if self._phase is Phase.OPEN:
-                    self._frame(event)
-                elif event.opcode is Opcode.CLOSE:
-                    break
-            elif isinstance(event, Request):
+            if isinstance(event, Request):
                 self._knock(event)
+            elif isinstance(event, Frame) and self._phase is Phase.OPEN:
+                self._frame(event)
         if core.writes:
             self._flush()
         if core.state is not State.OPEN and self._phase is Phase.OPEN:
@@ -192,9 +197,8 @@ class WebSocket(asyncio.Protocol):
             self._end()
 
     def eof_received(self) -> bool:
-        if not self._core.reader.eof:
-            self._core.receive_eof()
-            self._flush()
+        self._core.receive_eof()
+        self._flush()
         return False
 
     def pause_writing(self) -> None:
@@ -216,6 +220,17 @@ class WebSocket(asyncio.Protocol):
             )
         self._phase = Phase.CLOSING
         self._gate.lost(self)
+
+    def _up_to_end_of_request(self, data: bytes) -> bytes:
+        """Keep what comes behind the request for later: the core would take it before the 101."""
+        seen = len(self._early)
+        end = (self._early + data).find(b"\r\n\r\n")
+        if end < 0:
+            self._early = (self._early + data)[-3:]
+            return data
+        size = end + 4 - seen
+        self._early = data[size:]
+        return data[:size]
 
     def _knock(self, request: Request) -> None:
         response = self._core.accept(request)
