@@ -23,7 +23,7 @@ from chatd.delivery.catchup import Catchup
 from chatd.delivery.fanout import Fanout
 from chatd.delivery.hub import Hub
 from chatd.dispatch import Dispatcher, Services
-from chatd.edge.connection import Surroundings
+from chatd.edge.connection import NodeContext
 from chatd.edge.keepalive import Keepalive
 from chatd.edge.server import DoorServer
 from chatd.errors import StartError
@@ -186,7 +186,7 @@ class App:
         if with_demo:
             await demo.create(accounts, users, store, conversations)
         # Daemons
-        surroundings = Surroundings(
+        node = NodeContext(
             Dispatcher(services),
             subscriptions,
             presence,
@@ -201,7 +201,7 @@ class App:
             DoorServer(
                 door,
                 accounts,
-                surroundings,
+                node,
                 allowed_origins=config.allowed_origins,
                 max_connections=max_connections,
             )

@@ -88,6 +88,11 @@ class Dispatcher:
     def dispatch(self, caller: Caller, request: Request) -> Coroutine[Any, Any, None] | None:
         """Carry out a request. Either the reply is on its way when this returns, or what is
         returned, once run, sends it. Raises nothing."""
+        username = caller.principal.username
+        if request.from_ is not None and request.from_ != username:
+            words = f"`from`: this connection is {username}'s"
+            caller.reply(error_reply(ChatError(ErrorCode.FORBIDDEN, words), request.ref))
+            return None
         append = self._appends.get(type(request))
         if append is None:
             return _answer(caller, request, self._works[type(request)])

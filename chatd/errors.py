@@ -41,5 +41,10 @@ def no_such_user(username: str) -> ChatError:
     return ChatError(ErrorCode.NO_SUCH_USER, f"there is no user {username}")
 
 
+def not_a_member() -> ChatError:
+    """The same answer for a conversation one is not in and for one that does not exist."""
+    return ChatError(ErrorCode.NOT_A_MEMBER, "there is no such conversation that you are in")
+
+
 def unavailable(message: str = "not acked; send again with the same clientMsgId") -> ChatError:
     return ChatError(ErrorCode.UNAVAILABLE, message, retry_after_ms=1000)

@@ -33,7 +33,7 @@ APPENDS_WAITING: Final = 256
 _LIMITS: Final = Limits()
 
 
-class Surroundings(NamedTuple):
+class NodeContext(NamedTuple):
     """What every connection of a node uses."""
 
     dispatcher: Dispatcher
@@ -61,18 +61,18 @@ class Connection:
         "_session",
         "_slot",
         "_socket",
-        "_with",
+        "_node",
         "connection_id",
         "outbox",
         "principal",
     )
 
     def __init__(
-        self, socket: WebSocket, door: Door, principal: Principal, surroundings: Surroundings
+        self, socket: WebSocket, door: Door, principal: Principal, node: NodeContext
     ) -> None:
         self._socket = socket
         self._door = door
-        self._with = surroundings
+        self._node = node
         self._session = Session(door)
         self._inbox: deque[bytes | bytearray] | None = None
         """Messages that came while a request was under way; None while there are none."""
@@ -84,7 +84,7 @@ class Connection:
         self.connection_id = ids.new_connection_id()
         self.principal = principal
         self.outbox = Outbox(principal, socket.transport, self.shut)
-        self._slot = surroundings.keepalive.add(self)
+        self._slot = node.keepalive.add(self)
         self._watch_expiry()
 
     async def open(self) -> None:
@@ -93,14 +93,14 @@ class Connection:
         Raises:
             BackendError: the store failed.
         """
-        surroundings = self._with
+        node = self._node
         self._send_info()
         if self._door is Door.CHAT:
-            await surroundings.subscriptions.connect(self.outbox)
-        await surroundings.presence.connected(self.outbox, self.connection_id)
+            await node.subscriptions.connect(self.outbox)
+        await node.presence.connected(self.outbox, self.connection_id)
         if self.outbox.is_closed():
             # It ended meanwhile: its lease may have been taken after it was released.
-            await surroundings.presence.disconnected(self.outbox, self.connection_id)
+            await node.presence.disconnected(self.outbox, self.connection_id)
             return
         self._session.opened()
         self._socket.start_reading()
@@ -113,7 +113,7 @@ class Connection:
 
     def reply(self, frame: pushes.Reply) -> None:
         if isinstance(frame, pushes.Error):
-            self._with.metrics.errors += 1
+            self._node.metrics.errors += 1
         self.outbox.write(text_message(encode(frame)))
 
     def append_begun(self) -> None:
@@ -143,11 +143,9 @@ class Connection:
     def pong(self) -> None:
         if self._awaits_pong:
             self._awaits_pong = False
-            surroundings = self._with
-            surroundings.receipts.delivered(self.principal.username, self.outbox.take_confirmed())
-            surroundings.tasks.start(
-                surroundings.presence.renew(self.outbox, self.connection_id), name="renew"
-            )
+            node = self._node
+            node.receipts.delivered(self.principal.username, self.outbox.take_confirmed())
+            node.tasks.start(node.presence.renew(self.outbox, self.connection_id), name="renew")
 
     def pause_sending(self) -> None:
         self.outbox.pause()
@@ -161,17 +159,17 @@ class Connection:
         self._inbox = None
 
     def closed(self, *, clean: bool) -> None:
-        surroundings = self._with
-        surroundings.metrics.connections -= 1
-        surroundings.keepalive.remove(self, self._slot)
+        node = self._node
+        node.metrics.connections -= 1
+        node.keepalive.remove(self, self._slot)
         if self._expiry is not None:
             self._expiry.cancel()
-        surroundings.receipts.delivered(
+        node.receipts.delivered(
             self.principal.username, self.outbox.take_confirmed(everything=clean)
         )
-        surroundings.subscriptions.disconnect(self.outbox)
-        surroundings.tasks.start(
-            surroundings.presence.disconnected(self.outbox, self.connection_id), name="disconnected"
+        node.subscriptions.disconnect(self.outbox)
+        node.tasks.start(
+            node.presence.disconnected(self.outbox, self.connection_id), name="disconnected"
         )
 
     # Pinged
@@ -184,20 +182,20 @@ class Connection:
 
     def check_pong(self) -> None:
         if self._awaits_pong:
-            self._with.metrics.keepalive_timeouts += 1
+            self._node.metrics.keepalive_timeouts += 1
             self._socket.close(CloseCode.INTERNAL_ERROR)
 
     def _handle(self, data: bytes | bytearray) -> None:
         try:
             request = decode(data)
         except NotUtf8:
-            self._with.metrics.malformed += 1
+            self._node.metrics.malformed += 1
             self._socket.fail(CloseCode.NOT_UTF8)
             return
         except MalformedFrame as error:
             self._malformed(error)
             return
-        self._with.metrics.requests += 1
+        self._node.metrics.requests += 1
         try:
             self._session.request(request)
         except NotAllowed as error:
@@ -208,10 +206,10 @@ class Connection:
         if isinstance(request, Disconnect):
             self._socket.close(CloseCode.BYE)
             return
-        work = self._with.dispatcher.dispatch(self, request)
+        work = self._node.dispatcher.dispatch(self, request)
         if work is not None:
             self._is_busy = True
-            self._with.tasks.start(work, name="request").add_done_callback(self._request_done)
+            self._node.tasks.start(work, name="request").add_done_callback(self._request_done)
 
     def _request_done(self, _: asyncio.Task[None]) -> None:
         self._is_busy = False
@@ -223,7 +221,7 @@ class Connection:
             self._update_reading()
 
     def _malformed(self, error: MalformedFrame) -> None:
-        self._with.metrics.malformed += 1
+        self._node.metrics.malformed += 1
         self.reply(pushes.Error(ref=error.ref, code=error.code, msg=error.message, temporary=False))
         if self._session.malformed():
             self._socket.close(CloseCode.PROTOCOL_ABUSE)
@@ -247,7 +245,7 @@ class Connection:
     def _watch_expiry(self) -> None:
         """Close when the token ends. Looked at with every ping, so a timer runs only for
         the last seconds."""
-        left = self.principal.expires_at - self._with.clock.now_ms() / 1000
+        left = self.principal.expires_at - self._node.clock.now_ms() / 1000
         if self._expiry is None and left <= PING_SECONDS + 1:
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_later(
@@ -255,14 +253,14 @@ class Connection:
             )
 
     def _send_info(self) -> None:
-        surroundings = self._with
+        node = self._node
         info = pushes.Info(
             msg=f"Welcome to chatd, {self.principal.username}.",
             user=self.principal.username,
             connection_id=self.connection_id,
             protocol=PROTOCOL_VERSION,
-            log_id=surroundings.log_id,
-            server_time=surroundings.clock.now_ms(),
+            log_id=node.log_id,
+            server_time=node.clock.now_ms(),
             limits=_LIMITS,
         )
         self.outbox.write(text_message(encode(info)))

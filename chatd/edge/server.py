@@ -12,7 +12,7 @@ from loguru import logger
 from websockets.http11 import Request
 
 from chatd.edge import handshake
-from chatd.edge.connection import Connection, Surroundings
+from chatd.edge.connection import Connection, NodeContext
 from chatd.edge.websocket import WebSocket
 from chatd.errors import BackendError, ChatError
 from chatd.services.accounts import Accounts
@@ -28,14 +28,14 @@ class DoorServer:
         self,
         door: Door,
         accounts: Accounts,
-        surroundings: Surroundings,
+        node: NodeContext,
         *,
         allowed_origins: Sequence[str],
         max_connections: int,
     ) -> None:
         self._door = door
         self._accounts = accounts
-        self._with = surroundings
+        self._node = node
         self._allowed_origins = allowed_origins
         self._max_connections = max_connections
         self._sockets: dict[WebSocket, Connection | None] = {}
@@ -86,7 +86,7 @@ class DoorServer:
         except handshake.Refused as refused:
             self._refuse(socket, refused.status, refused.text)
             return
-        self._with.tasks.start(self._admit(socket, knock), name="handshake")
+        self._node.tasks.start(self._admit(socket, knock), name="handshake")
 
     def lost(self, socket: WebSocket) -> None:
         self._sockets.pop(socket, None)
@@ -117,10 +117,10 @@ class DoorServer:
                 socket, HTTPStatus.SERVICE_UNAVAILABLE, "this node is stopping; try another"
             )
             return
-        connection = Connection(socket, self._door, principal, self._with)
+        connection = Connection(socket, self._door, principal, self._node)
         self._sockets[socket] = connection
-        self._with.metrics.connections += 1
-        self._with.metrics.connections_opened += 1
+        self._node.metrics.connections += 1
+        self._node.metrics.connections_opened += 1
         socket.accept(connection, knock.subprotocol)
         try:
             await connection.open()
@@ -129,7 +129,7 @@ class DoorServer:
             socket.close(CloseCode.INTERNAL_ERROR)
 
     def _refuse(self, socket: WebSocket, status: HTTPStatus, text: str) -> None:
-        self._with.metrics.handshakes_refused += 1
+        self._node.metrics.handshakes_refused += 1
         logger.info("handshake from {} refused: {} {}", socket.peer, status.value, text)
         headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None
         socket.refuse(status, text, headers)

@@ -22,23 +22,13 @@ from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
 from chatd.delivery.outbox import OUTBOX_BYTES
+from chatd.edge.text_frame import whole_text_frame
 from protocol.close import CLOSES, CloseCode
 from protocol.limits import FRAME_BYTES
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # a platform without the library's compiled part
-    from websockets.utils import apply_mask
 
 HANDSHAKE_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 5
 UNSENT_BYTES: Final = 2 * OUTBOX_BYTES
-
-_FINAL_TEXT: Final = 0x81
-_MASKED: Final = 0x80
-_LENGTH_IN_TWO_BYTES: Final = 126
-_MASK_BYTES: Final = 4
-_SHORTEST_FRAME: Final = 2 + _MASK_BYTES
 
 _logger: Final = logging.getLogger("chatd.websockets")
 _logger.addHandler(logging.NullHandler())
@@ -320,22 +310,3 @@ class WebSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def whole_text_frame(data: bytes) -> bytes | None:
-    """The payload, when the bytes are exactly one masked, final, short text frame; None for
-    anything else, which the core then parses and judges.
-
-    Most reads are just that, and the core's generators cost ten times as much for it.
-    """
-    if len(data) < _SHORTEST_FRAME or data[0] != _FINAL_TEXT:
-        return None
-    size, start = data[1] - _MASKED, 2
-    if size == _LENGTH_IN_TWO_BYTES:
-        size, start = int.from_bytes(data[2:4], "big"), 4
-    elif size > _LENGTH_IN_TWO_BYTES:
-        return None
-    if len(data) != start + _MASK_BYTES + size:
-        return None
-    masked_from = start + _MASK_BYTES
-    return apply_mask(data[masked_from:], data[start:masked_from])

@@ -5,7 +5,6 @@ from chatd.delivery.render import history_message
 from chatd.services.accounts import Accounts
 from chatd.services.presence import Presence, Seen
 from chatd.services.receipts import Receipts
-from chatd.services.rules import check_identity
 from chatd.stores.conversation_store import ConversationKind, ConversationStore, Summary
 from protocol import limits
 from protocol.model import ChatSummary, GroupSummary, PresenceStatus, User
@@ -28,7 +27,6 @@ class Bootstrap:
 
     async def init_data(self, principal: Principal, request: InitData) -> InitDataReply:
         """The caller and its most recent conversations."""
-        check_identity(principal, request.from_)
         username = principal.username
         most = limits.INIT_DATA_CONVERSATIONS
         summaries = await self._conversations.summaries(

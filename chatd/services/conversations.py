@@ -10,7 +10,6 @@ from chatd.errors import ChatError, invalid_field, no_such_user
 from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody
 from chatd.services.control import Control
 from chatd.services.journal import Journal
-from chatd.services.rules import check_identity
 from chatd.stores.conversation_store import ConversationStore
 from chatd.stores.ledger import Done, Entry, Outcome
 from protocol import limits
@@ -37,7 +36,6 @@ class Conversations:
         Raises:
             ChatError: INVALID_FIELD for oneself, NO_SUCH_USER.
         """
-        check_identity(principal, request.from_)
         username = principal.username
         if request.to == username:
             raise invalid_field("to", "one cannot write to oneself")
@@ -56,7 +54,6 @@ class Conversations:
         Raises:
             ChatError: TOO_LARGE, more members than one may name at once.
         """
-        check_identity(principal, request.from_)
         if len(request.members) > limits.CREATE_GROUP_MEMBERS:
             raise ChatError(
                 ErrorCode.TOO_LARGE,
@@ -83,7 +80,6 @@ class Conversations:
         Raises:
             ChatError: INVITE_EXPIRED, the invite is not one that is valid.
         """
-        check_identity(principal, request.from_)
         if request.invite is not None:
             raise ChatError(
                 ErrorCode.INVITE_EXPIRED, "the invite is used up, expired, revoked or unknown"
@@ -95,7 +91,6 @@ class Conversations:
         self, principal: Principal, request: LeaveGroup, origin: Outbox | None, done: Done
     ) -> None:
         """Leave a group; `done` gets the outcome."""
-        check_identity(principal, request.from_)
         body = MemberBody(principal.username)
         self._submit(EventKind.MEMBER_LEFT, request.group_id, principal, body, origin, done)
 

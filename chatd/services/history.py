@@ -5,12 +5,11 @@ from typing import Final, NamedTuple
 from chatd import ids
 from chatd.auth import Principal
 from chatd.delivery.render import history_message
-from chatd.errors import invalid_field, no_such_user
+from chatd.errors import invalid_field, no_such_user, not_a_member
 from chatd.events import MESSAGES, Event
 from chatd.services.accounts import Accounts
 from chatd.services.presence import Presence
 from chatd.services.receipts import Receipts
-from chatd.services.rules import check_identity, not_a_member
 from chatd.stores.conversation_store import ConversationKind, ConversationStore, Membership, Peer
 from chatd.stores.ledger import Ledger
 from protocol.model import HistoryMessage, PresenceStatus
@@ -51,7 +50,7 @@ class Histories:
         Raises:
             ChatError: INVALID_FIELD, NO_SUCH_USER, NOT_A_MEMBER.
         """
-        _check(principal, request)
+        _check(request)
         conversation_id, peer = await self._peer(principal, request)
         membership = await self._conversations.membership(conversation_id, principal.username)
         # Two users who have not written yet have an empty history, not an error.
@@ -75,7 +74,7 @@ class Histories:
         Raises:
             ChatError: INVALID_FIELD, NOT_A_MEMBER.
         """
-        _check(principal, request)
+        _check(request)
         membership = await self._conversations.membership(request.group_id, principal.username)
         if membership is None or membership.kind is not ConversationKind.GROUP:
             raise not_a_member()
@@ -139,7 +138,6 @@ class Histories:
         return _Page([history_message(event) for event in found], has_more, head)
 
 
-def _check(principal: Principal, request: History) -> None:
-    check_identity(principal, request.from_)
+def _check(request: History) -> None:
     if request.before is not None and request.after is not None:
         raise invalid_field("before", "`before` and `after` cannot both be given")

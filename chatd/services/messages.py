@@ -9,7 +9,6 @@ from chatd.delivery.outbox import Outbox
 from chatd.errors import ChatError, invalid_field
 from chatd.events import EventKind, MessageBody
 from chatd.services.journal import Journal
-from chatd.services.rules import check_identity
 from chatd.stores.ledger import Done, Entry
 from protocol import limits
 from protocol.errors import ErrorCode
@@ -34,7 +33,6 @@ class Messages:
             ChatError: the request breaks a rule that needs no look at the store.
         """
         sender = principal.username
-        check_identity(principal, request.from_)
         if request.to == sender:
             raise invalid_field("to", "one cannot write to oneself")
         conversation_id = ids.direct_id(sender, request.to)
@@ -48,7 +46,6 @@ class Messages:
         self, principal: Principal, request: GroupChat, origin: Outbox | None, done: Done
     ) -> None:
         """Post to a group; as `post_direct`."""
-        check_identity(principal, request.from_)
         self._submit(
             EventKind.GROUP_MESSAGE,
             request.group_id,

@@ -20,7 +20,6 @@ from chatd.errors import ChatError
 from chatd.fabric.bus import Bus
 from chatd.fabric.presence_leases import PresenceLeases
 from chatd.services.gather import Gather
-from chatd.services.rules import check_identity
 from chatd.stores.conversation_store import ConversationStore
 from chatd.stores.user_store import UserStore
 from chatd.tasks import TaskOwner
@@ -135,7 +134,6 @@ class Presence:
         Raises:
             ChatError: TOO_LARGE.
         """
-        check_identity(principal, request.from_)
         names = list(dict.fromkeys(request.users))
         if len(names) > limits.PRESENCE_USERS:
             raise ChatError(
