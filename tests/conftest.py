@@ -28,7 +28,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def loop_reports() -> Iterator[list[str]]:
-    """What reached the exception handler of an event loop; fails the test unless it takes it out."""
+    """What reached the exception handler of a loop; fails the test unless it takes it out."""
     collector = _Collector()
     logger = logging.getLogger("asyncio")
     logger.addHandler(collector)
@@ -43,7 +43,7 @@ def loop_reports() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A daemon for the tests of one module, which must leave it running; it may not report an error."""
+    """A daemon for the tests of one module, which leave it running; it may report no error."""
     with Node(tmp_path_factory.mktemp("node")) as node:
         yield node
         assert node.complaints == []

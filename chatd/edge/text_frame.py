@@ -1,4 +1,4 @@
-"""The commonest thing that a client sends, read without the core's generators: a tenth of the cost."""
+"""The commonest thing that a client sends, read without the generators of websockets' core."""
 
 from typing import Final
 

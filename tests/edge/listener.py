@@ -1,4 +1,4 @@
-"""`chatd.edge.websocket` alone on a port, with a gate and receivers that write down what they are told."""
+"""`chatd.edge.websocket` alone on a port; its gate and receivers write down what they are told."""
 
 import asyncio
 from collections.abc import Callable
@@ -60,10 +60,10 @@ class Ear:
 
 
 class Listener:
-    """A server and the Gate of its connections. For `async with`: on leaving, whatever came in must be gone."""
+    """A server and the Gate of its connections. For `async with`: it leaves nothing behind."""
 
     def __init__(self, knocked: Knocked | None = None) -> None:
-        """`knocked` decides about upgrades; without it they are accepted at once, as chat.v1 if offered."""
+        """`knocked` decides about upgrades; without it all are accepted, as chat.v1 if offered."""
         self._knocked = knocked or Listener.let_in
         self._server: asyncio.Server | None = None
         self._lost = asyncio.Event()
@@ -135,5 +135,3 @@ class Undecided:
         """The next socket that knocks, and how to let it in."""
         listener, socket, request = await self._waiting.get()
         return socket, lambda: listener.let_in(socket, request)
-
-

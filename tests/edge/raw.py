@@ -1,9 +1,10 @@
-"""RFC 6455 by hand, from the client's side: what no library would send, and exactly what was answered."""
+"""RFC 6455 by hand, from the client's side: what no library sends, and exactly what is answered."""
 
 import asyncio
 import base64
 import hashlib
 import os
+import socket as sockets
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Self
 
@@ -101,16 +102,22 @@ def halves(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class RawClient:
-    """A TCP connection that reads HTTP answers and server frames. For `async with`: cut on leaving."""
+    """A TCP connection that reads HTTP and frames. For `async with`: cut on leaving."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     @classmethod
-    async def connect(cls, port: int, *, buffer_bytes: int = 2**20) -> Self:
-        """`buffer_bytes`: how much is read ahead before the client stops reading the socket."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=buffer_bytes))
+    async def connect(cls, port: int, *, reads_ahead: bool = True) -> Self:
+        """Without `reads_ahead` next to nothing is read from the socket that no method asks for."""
+        sock = sockets.socket()
+        if not reads_ahead:
+            sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        limit = 2**20 if reads_ahead else 2048
+        return cls(*await asyncio.open_connection(sock=sock, limit=limit))
 
     async def __aenter__(self) -> Self:
         return self
@@ -160,16 +167,35 @@ class RawClient:
             size = int.from_bytes(await self.reader.readexactly(8), "big")
         return Frame(first & 0x0F, await self.reader.readexactly(size))
 
+    async def frames(self, count: int) -> tuple[list[bytes], list[bytes]]:
+        """The next frames: texts and pongs. Which of the two goes first nobody promises."""
+        frames = [await self.frame() for _ in range(count)]
+        assert {frame.opcode for frame in frames} <= {TEXT, PONG}
+        return (
+            [frame.payload for frame in frames if frame.opcode == TEXT],
+            [frame.payload for frame in frames if frame.opcode == PONG],
+        )
+
     async def text(self) -> bytes:
         frame = await self.frame()
         assert frame.opcode == TEXT, frame
         return frame.payload
 
     async def close_code(self) -> int | None:
-        """The code of the server's close frame, which must be the next, and the last of the connection."""
+        """The code of the server's close frame, which must be next and the last that comes."""
         code = (await self.frame()).code
         await self.end()
         return code
+
+    async def cut(self) -> bytes:
+        """The server ends the connection, in order or not; what it sent before that."""
+        came = bytearray()
+        try:
+            while data := await self.reader.read(65_536):
+                came += data
+        except ConnectionResetError:
+            pass
+        return bytes(came)
 
     async def end(self) -> None:
         """The server ends the connection, and sends nothing before that."""

@@ -1,7 +1,7 @@
 """A chatd daemon as a child process, and its commands.
 
-A node keeps its data folder, its ports and its log through `stop`, `kill` and the next `start`. No process
-outlives the test run.
+A node keeps its data folder, its ports and its log through `stop`, `kill` and the next `start`.
+No process outlives the test run.
 """
 
 import atexit
@@ -19,11 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from chatd.auth import Tokens
+from chatd.ids import new_device_id
+
 ROOT: Final = Path(__file__).parents[2]
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.01
-# Below the ports that the system gives to outgoing connections, one of which might have taken ours by the restart.
+# Below those of outgoing connections, one of which might have taken ours by the restart.
 _PORTS: Final = range(12_000, 32_000)
 
 _running: Final[set[subprocess.Popen[bytes]]] = set()
@@ -103,12 +106,12 @@ class Node:
 
     @property
     def log(self) -> str:
-        """Everything that was written to its standard output and error, by all processes of the node."""
+        """All that its processes wrote to standard output and error."""
         return self._log_file.read_text(errors="backslashreplace")
 
     @property
     def complaints(self) -> list[str]:
-        """The lines of the log that tell of a bug: errors, and what did not come from the logger."""
+        """Lines of the log that tell of a bug: errors, and what did not come by the logger."""
         return [line for line in self.log.splitlines() if _is_complaint(line)]
 
     def start(self) -> None:
@@ -151,6 +154,13 @@ class Node:
         process, self._process = self._process, None
         _reap(process)
 
+    def token(self, username: str, *, seconds: int = 3600) -> str:
+        """A token of the node's own making, for a device that never logged in."""
+        secret = (self.data_dir / "jwt-secret").read_bytes().strip()
+        return Tokens(secret).sign(
+            username, new_device_id(), time.time_ns() // 1_000_000, lifetime=seconds
+        )
+
     def metric(self, name: str) -> int:
         """A counter or gauge of `/metrics` by its full name."""
         for line in self.get("/metrics")[1].decode().splitlines():
@@ -179,7 +189,7 @@ class Node:
 def command(
     arguments: Sequence[str], settings: Mapping[str, str], *, seconds: float = 20.0
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `chatd` with arguments and, by name, settings; nothing of the caller's own CHATD_ variables."""
+    """Run `chatd` with arguments and settings by name; none of the caller's CHATD_ variables."""
     return subprocess.run(
         [sys.executable, "-m", "chatd", *arguments],
         cwd=ROOT,
