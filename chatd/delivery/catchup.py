@@ -22,6 +22,8 @@ from protocol.codec import encode
 from protocol.framing import text_message
 
 PAGE: Final = 200
+PIECE_BYTES: Final = 64 * 1024
+"""Written at once; far below the limit of an outbox, whatever the size of the messages."""
 AT_ONCE: Final = 64
 
 
@@ -39,41 +41,52 @@ class Catchup:
                 back and asks again.
         """
         for room, behind in backlog:
-            while not outbox.is_closed() and room.behind.get(outbox) is behind:
+            while _is_behind(outbox, room, behind):
                 async with self._turns:
                     released = room.released
                     events = await self._ledger.read(
                         room.conversation_id, after=behind.position, limit=PAGE
                     )
-                # The user may have left the conversation, or the connection may have
-                # gone, during the read.
-                if outbox.is_closed() or room.behind.get(outbox) is not behind:
-                    break
-                self._send(outbox, behind, events)
-                await outbox.drained()
-                if room.behind.get(outbox) is behind:
+                await self._send_page(outbox, room, behind, events)
+                if _is_behind(outbox, room, behind):
                     _meet(room, outbox, behind, None if events else released)
 
-    def _send(self, outbox: Outbox, behind: Behind, events: list[Event]) -> None:
-        frames: list[bytes] = []
-        sender_is_reader = outbox.principal.username
+    async def _send_page(
+        self, outbox: Outbox, room: Room, behind: Behind, events: list[Event]
+    ) -> None:
+        """Write a page in pieces, and wait for the socket after each."""
+        piece: list[bytes] = []
+        size = 0
         for event in events:
-            # What a user posted up to the first event of somebody else counts as
-            # delivered to that user.
-            leading = behind.only_own and event.sender == sender_is_reader
-            behind.only_own = leading
-            if not leading and event.seq not in behind.own:
-                frames.append(
-                    text_message(
-                        encode(stored_push(event, offline=event.seq <= behind.offline_up_to))
-                    )
-                )
-        if events:
-            behind.position = events[-1].seq
-            behind.own = {seq for seq in behind.own if seq > behind.position}
-            outbox.write(b"".join(frames))
-            outbox.written[events[-1].conversation_id] = behind.position
-            self._metrics.offline_deliveries += len(frames)
+            # The user may have left the conversation, or the connection may have gone, meanwhile.
+            if not _is_behind(outbox, room, behind):
+                return
+            behind.position = event.seq
+            if _is_news(outbox, behind, event):
+                push = stored_push(event, offline=event.seq <= behind.offline_up_to)
+                piece.append(text_message(encode(push)))
+                size += len(piece[-1])
+            if size >= PIECE_BYTES or event is events[-1]:
+                if piece:
+                    outbox.write(b"".join(piece))
+                outbox.written[room.conversation_id] = behind.position
+                self._metrics.offline_deliveries += len(piece)
+                piece, size = [], 0
+                await outbox.drained()
+
+
+def _is_behind(outbox: Outbox, room: Room, behind: Behind) -> bool:
+    return not outbox.is_closed() and room.behind.get(outbox) is behind
+
+
+def _is_news(outbox: Outbox, behind: Behind, event: Event) -> bool:
+    """Whether the connection lacks the event: it has acks for what it posted while it was behind,
+    and what its user posted up to the first event of somebody else counts as delivered."""
+    behind.only_own = behind.only_own and event.sender == outbox.principal.username
+    if event.seq in behind.own:
+        behind.own.discard(event.seq)
+        return False
+    return not behind.only_own
 
 
 def _meet(room: Room, outbox: Outbox, behind: Behind, nothing_up_to: int | None) -> None:

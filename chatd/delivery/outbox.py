@@ -82,11 +82,12 @@ class Outbox:
         self._wake()
 
     async def drained(self) -> None:
-        """Wait until the socket keeps up, or is closed. For one waiter: the
-        connection's catch-up."""
+        """Wait until the socket keeps up, or is closed."""
         if self.write == self._write_while_slow:
-            self._drained = asyncio.get_running_loop().create_future()
-            await self._drained
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            # Shielded: a waiter that is cancelled must not take the others with it.
+            await asyncio.shield(self._drained)
 
     def ping_sent(self) -> None:
         """What was written so far will be confirmed by the pong."""
