@@ -20,6 +20,8 @@ from chatd.api.principal import Authentication
 from chatd.errors import BackendError, ChatError
 
 BODY_BYTES = 64 * 1024
+REQUESTS_AT_ONCE = 2_000
+"""Connections and requests; at the limit the answer is 503."""
 _STOP_SECONDS = 5
 
 
@@ -71,6 +73,7 @@ class HttpServer:
             ws="none",
             server_header=False,
             timeout_keep_alive=30,
+            limit_concurrency=REQUESTS_AT_ONCE,
             timeout_graceful_shutdown=_STOP_SECONDS,
             h11_max_incomplete_event_size=BODY_BYTES,
         )

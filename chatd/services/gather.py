@@ -4,7 +4,8 @@ What is gathered and not yet stored can be asked for, so that a reader on this n
 behind. What was not stored when the process is killed is lost: only for things that may be a
 little old after a crash.
 
-Limit: `WAITING` keys; at the limit they are stored at once instead of after `GATHER_SECONDS`.
+Limit: `WAITING` keys; at the limit, which is met only when the store does not keep up, a new key is
+not kept, as after a crash.
 """
 
 import asyncio
@@ -37,12 +38,13 @@ class Gather(Generic[K]):
 
     def put(self, key: K, value: int) -> None:
         """Store `value` under `key` soon, unless a greater one is there."""
-        if value > self._gathered.get(key, 0):
-            self._gathered[key] = value
-            if len(self._gathered) >= WAITING:
-                self._begin()
-            elif self._timer is None:
-                self._timer = self._loop.call_later(GATHER_SECONDS, self._begin)
+        if value <= self._gathered.get(key, 0):
+            return
+        if len(self) >= WAITING and key not in self._gathered:
+            return
+        self._gathered[key] = value
+        if self._timer is None:
+            self._timer = self._loop.call_later(GATHER_SECONDS, self._begin)
 
     def waiting(self, key: K) -> int:
         """The value that is known here and perhaps not yet stored; 0 when there is none."""
