@@ -1,5 +1,6 @@
 """Errors over HTTP: application/problem+json (RFC 9457) with the codes of the frames."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from chatd.dispatch import new_incident
 from chatd.errors import BackendError, ChatError, unavailable
 from protocol.errors import ERRORS, ErrorCode
 
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 MEDIA_TYPE = "application/problem+json"
 _STATUS_CODES = {
     400: ErrorCode.MALFORMED_FRAME,
@@ -71,12 +73,15 @@ def on_bug(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
 
 def _named_fields(error: ValidationException) -> str:
     extra = error.extra if isinstance(error.extra, list) else []
-    named = [
-        f"`{item.get('key', 'body')}`: {item.get('message', '')}"
-        for item in extra
-        if isinstance(item, dict)
-    ]
-    return "; ".join(named) or error.detail
+    return "; ".join(_named_field(item) for item in extra if isinstance(item, dict)) or error.detail
+
+
+def _named_field(item: dict[str, Any]) -> str:
+    message = str(item.get("message", ""))
+    missing = _MISSING.search(message)
+    if missing is not None:
+        return f"`{missing['name']}` is required"
+    return f"`{item.get('key', 'body')}`: {message}"
 
 
 def _response(body: Problem, headers: dict[str, str]) -> Response[bytes]:

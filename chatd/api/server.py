@@ -52,6 +52,7 @@ def application(context: ApiContext) -> ASGIApp:
             description="Accounts over HTTP; chat itself is on the WebSocket,"
             " see docs/protocol.md.",
             path="/unused",
+            use_handler_docstrings=True,
             render_plugins=[],
         ),
         response_headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
