@@ -8,6 +8,7 @@ module that reads the environment.
 import base64
 import binascii
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from chatd.services.accounts import Registration
 PREFIX: Final = "CHATD_"
 JWT_SECRET_BYTES: Final = 32
 _ENCRYPTION_KEY_BYTES: Final = 32
+_PASSWORD_IN_QUERY: Final = re.compile(r"([?&]\w*password=)[^&#]*", re.IGNORECASE)
 _MASKED: Final = "(set)"
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -113,13 +115,13 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     values: dict[str, Any] = {}
     if file is not None:
         values |= _from_file(file)
-    for name, text in environment.items():
-        if name.startswith(PREFIX):
-            values[_known(name.removeprefix(PREFIX).lower(), name)] = _parse(
-                name.removeprefix(PREFIX).lower(), text, name
-            )
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX):
+            name = _known(variable.removeprefix(PREFIX).lower(), variable)
+            values[name] = _parse(name, text, variable)
     for name, text in flags.items():
-        values[_known(name, f"--{name}")] = _parse(name, text, f"--{name.replace('_', '-')}")
+        flag = f"--{name.replace('_', '-')}"
+        values[_known(name, flag)] = _parse(name, text, flag)
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
@@ -278,7 +280,7 @@ def _check_url(name: str, url: str, schemes: set[str]) -> None:
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
+    password = urlsplit(url).password
+    if password is not None:
+        url = url.replace(f":{password}@", ":***@", 1)
+    return _PASSWORD_IN_QUERY.sub(r"\1***", url)

@@ -76,7 +76,8 @@ def direct_id(one: str, other: str) -> str:
 
 def new_group_id(now_ms: int, random_bits: Callable[[int], int] = secrets.randbits) -> str:
     """A group id: the time in milliseconds above 22 random bits, in decimal; holds no hyphen."""
-    return str((now_ms - _GROUP_EPOCH_MS << _GROUP_RANDOM_BITS) | random_bits(_GROUP_RANDOM_BITS))
+    since = max(now_ms - _GROUP_EPOCH_MS, 0)
+    return str(since << _GROUP_RANDOM_BITS | random_bits(_GROUP_RANDOM_BITS))
 
 
 def new_connection_id() -> str:

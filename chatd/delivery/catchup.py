@@ -43,9 +43,15 @@ class Catchup:
         for room, behind in backlog:
             while _is_behind(outbox, room, behind):
                 async with self._turns:
+                    # What is committed and not released yet is left for the release: only then is
+                    # it known who may have it, and whose own it is.
                     released = room.released
+                    assert released is not None
                     events = await self._ledger.read(
-                        room.conversation_id, after=behind.position, limit=PAGE
+                        room.conversation_id,
+                        after=behind.position,
+                        before=released + 1,
+                        limit=PAGE,
                     )
                 await self._send_page(outbox, room, behind, events)
                 if _is_behind(outbox, room, behind):

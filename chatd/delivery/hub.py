@@ -73,11 +73,14 @@ class Room:
 class LocalUser:
     """A user with at least one connection to this node."""
 
-    __slots__ = ("left", "loading", "outboxes", "rooms", "username")
+    __slots__ = ("left", "loading", "outboxes", "rooms", "username", "watching")
 
     def __init__(self, username: str) -> None:
         self.username = username
         self.outboxes: dict[Outbox, None] = {}
+        """Connections that hear conversations."""
+        self.watching: dict[Outbox, None] = {}
+        """Connections of the presence socket, which hear none."""
         self.rooms: dict[str, Room] = {}
         self.loading = 0
         """Connections whose memberships are being read."""
@@ -96,13 +99,14 @@ class Hub:
 
     def enter(self, outbox: Outbox) -> LocalUser:
         """A connection arrives: from now on its user's joins and leaves are applied here."""
-        username = outbox.principal.username
-        user = self.users.get(username)
-        if user is None:
-            user = self.users[username] = LocalUser(username)
+        user = self._user(outbox)
         user.outboxes[outbox] = None
         user.loading += 1
         return user
+
+    def watch(self, outbox: Outbox) -> None:
+        """A connection of the presence socket arrives."""
+        self._user(outbox).watching[outbox] = None
 
     def loaded(self, user: LocalUser) -> None:
         """The connection's memberships were read and applied."""
@@ -113,15 +117,24 @@ class Hub:
     def leave(self, outbox: Outbox) -> None:
         """A connection is gone."""
         user = self.users.get(outbox.principal.username)
-        if user is None or outbox not in user.outboxes:
+        if user is None:
             return
-        del user.outboxes[outbox]
-        for room in user.rooms.values():
-            room.detach(outbox)
-        if not user.outboxes:
-            del self.users[user.username]
+        user.watching.pop(outbox, None)
+        if outbox in user.outboxes:
+            del user.outboxes[outbox]
             for room in user.rooms.values():
-                self._forget(room)
+                room.detach(outbox)
+            if not user.outboxes:
+                rooms, user.rooms = user.rooms, {}
+                for room in rooms.values():
+                    self._forget(room)
+        if not user.outboxes and not user.watching:
+            del self.users[user.username]
+
+    def connections(self, username: str) -> list[Outbox]:
+        """Every connection of a user to this node, of both sockets."""
+        user = self.users.get(username)
+        return [] if user is None else [*user.outboxes, *user.watching]
 
     def open_room(self, conversation_id: str, user: LocalUser) -> Room:
         """The conversation's room, with the user counted in it."""
@@ -139,7 +152,7 @@ class Hub:
         any of them is here."""
         for username in usernames:
             user = self.users.get(username)
-            if user is None:
+            if user is None or not user.outboxes:
                 continue
             user.left.discard(conversation_id)
             room = self.open_room(conversation_id, user)
@@ -173,6 +186,13 @@ class Hub:
             for outbox in user.outboxes:
                 if outbox is not besides:
                     outbox.write(data)
+
+    def _user(self, outbox: Outbox) -> LocalUser:
+        username = outbox.principal.username
+        user = self.users.get(username)
+        if user is None:
+            user = self.users[username] = LocalUser(username)
+        return user
 
     def _forget(self, room: Room) -> None:
         room._users -= 1

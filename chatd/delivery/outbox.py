@@ -91,9 +91,9 @@ class Outbox:
 
     def ping_sent(self) -> None:
         """What was written so far will be confirmed by the pong."""
-        for conversation_id, seq in self.written.items():
-            self.pinged[conversation_id] = seq
-        self.written.clear()
+        if not self.is_closed():
+            self.pinged |= self.written
+            self.written = {}
 
     def take_confirmed(self, *, everything: bool = False) -> dict[str, int]:
         """The delivered cursors that a pong confirms; with `everything`, those that a

@@ -97,6 +97,8 @@ class Connection:
         self._send_info()
         if self._door is Door.CHAT:
             await node.subscriptions.connect(self.outbox)
+        else:
+            node.subscriptions.watch(self.outbox)
         await node.presence.connected(self.outbox, self.connection_id)
         if self.outbox.is_closed():
             # It ended meanwhile: its lease may have been taken after it was released.
@@ -107,6 +109,8 @@ class Connection:
 
     def shut(self, code: CloseCode) -> None:
         """Close with a code, after the callback that is under way."""
+        if code is CloseCode.SLOW_CONSUMER:
+            self._node.metrics.slow_consumers += 1
         asyncio.get_running_loop().call_soon(self._socket.close, code)
 
     # Caller
@@ -164,9 +168,9 @@ class Connection:
         node.keepalive.remove(self, self._slot)
         if self._expiry is not None:
             self._expiry.cancel()
-        node.receipts.delivered(
-            self.principal.username, self.outbox.take_confirmed(everything=clean)
-        )
+        if clean:
+            confirmed = self.outbox.take_confirmed(everything=True)
+            node.receipts.delivered(self.principal.username, confirmed)
         node.subscriptions.disconnect(self.outbox)
         node.tasks.start(
             node.presence.disconnected(self.outbox, self.connection_id), name="disconnected"

@@ -245,6 +245,11 @@ class WebSocket(asyncio.Protocol):
         response = self._core.accept(request)
         self._phase = Phase.DECIDING
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            if response.status_code == HTTPStatus.BAD_REQUEST:
+                # The core's own text quotes the header, and a header may hold a token.
+                name = getattr(self._core.handshake_exc, "name", "request")
+                words = f"not a WebSocket handshake: {name} is missing or wrong\n"
+                response = self._core.reject(HTTPStatus.BAD_REQUEST, words)
             self._core.send_response(response)
             self._end()
             return

@@ -23,16 +23,16 @@ class MemoryPresenceLeases:
         holders = self._leases.get(username)
         if holders is None:
             return False
-        end = holders.pop(holder, now)
-        still_online = any(other > now for other in holders.values())
-        if not still_online and end > now:
-            # What other holders left behind ran out long before: this was the end of
-            # the user's presence.
-            del self._leases[username]
-            return True
-        if not holders:
-            del self._leases[username]
-        return False
+        end = holders.get(holder, now)
+        if end <= now:
+            # It ran out and was not told yet: that is left to the sweep.
+            return False
+        del holders[holder]
+        if any(other > now for other in holders.values()):
+            return False
+        # What other holders left behind ran out before: this was the end of the user's presence.
+        del self._leases[username]
+        return True
 
     async def online(self, usernames: Sequence[str]) -> set[str]:
         now = self._clock.monotonic()

@@ -54,7 +54,6 @@ class Control:
             case _Push(username, data):
                 self._hub.send_to_user(username, data)
             case _Revoked(username, device_id):
-                user = self._hub.users.get(username)
-                for outbox in () if user is None else tuple(user.outboxes):
+                for outbox in self._hub.connections(username):
                     if device_id is None or outbox.principal.device_id == device_id:
                         outbox.shut(CloseCode.TOKEN_REVOKED)

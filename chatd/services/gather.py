@@ -52,13 +52,12 @@ class Gather(Generic[K]):
 
     async def drain(self) -> None:
         """Store everything that was gathered. Gives up, with a log line, when the store fails."""
-        while self._gathered or self._task is not None:
-            if self._task is None:
-                self._begin()
-            if self._task is not None:
-                await asyncio.wait([self._task])
-            if self._storing:
-                break
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self._gathered or self._storing:
+            self._begin()
+            assert self._task is not None
+            await asyncio.wait([self._task])
         self._cancel_timer()
         if self._storing:
             logger.error("{} {} were not stored", len(self._storing), self._name)

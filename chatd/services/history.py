@@ -12,13 +12,13 @@ from chatd.services.presence import Presence
 from chatd.services.receipts import Receipts
 from chatd.stores.conversation_store import ConversationKind, ConversationStore, Membership, Peer
 from chatd.stores.ledger import Ledger
+from protocol.limits import HISTORY_PAGE
 from protocol.model import HistoryMessage, PresenceStatus
 from protocol.pushes import GroupChatHistory, OneToOneChatHistory
 from protocol.requests import GetGroupChatHistory, GetOneToOneHistory, History
 
 _READS_A_PAGE: Final = 4
-"""A stretch of joins and leaves can leave a page short; after so many reads it is
-answered as it is."""
+"""After so many reads a page that is not empty is answered short."""
 
 
 class _Page(NamedTuple):
@@ -117,24 +117,29 @@ class Histories:
         low = max(membership.floor, request.after or 0)
         high = head + 1 if request.before is None else min(request.before, head + 1)
         found: list[Event] = []
-        has_more = False
-        for _ in range(_READS_A_PAGE):
-            wanted = request.limit - len(found)
-            # One more than wanted tells whether there is more.
+        has_more = True
+        # Joins and leaves are numbered too: a stretch of them is read past, so that a page that has
+        # more always holds a message to go on from.
+        reads = 0
+        while has_more and len(found) < request.limit and (not found or reads < _READS_A_PAGE):
             events = await self._ledger.read(
-                conversation_id, after=low, before=high, limit=wanted + 1, newest=not upwards
+                conversation_id,
+                after=low,
+                before=high,
+                limit=HISTORY_PAGE if reads else request.limit,
+                newest=not upwards,
             )
-            has_more = len(events) > wanted
-            if has_more:
-                events = events[:wanted] if upwards else events[1:]
+            if not events:
+                has_more = False
+                break
+            reads += 1
             messages = [event for event in events if event.kind in MESSAGES]
             found = found + messages if upwards else messages + found
-            if not has_more or len(found) == request.limit:
-                break
-            if upwards:
-                low = events[-1].seq
-            else:
-                high = events[0].seq
+            low, high = (events[-1].seq, high) if upwards else (low, events[0].seq)
+            has_more = high - low > 1
+        if len(found) > request.limit:
+            has_more = True
+            found = found[: request.limit] if upwards else found[-request.limit :]
         return _Page([history_message(event) for event in found], has_more, head)
 
 

@@ -197,8 +197,7 @@ class Presence:
     async def _introduce(self, one: str, other: str) -> None:
         seen = await self.look([one, other])
         for username, friend in ((one, other), (other, one)):
-            user = self._hub.users.get(username)
-            for outbox in () if user is None else tuple(user.outboxes):
+            for outbox in self._hub.connections(username):
                 if len(self._watched.get(outbox, ())) < WATCHED:
                     self._watch(outbox, (friend,))
                     _tell(outbox, friend, seen[friend])

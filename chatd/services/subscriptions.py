@@ -55,6 +55,10 @@ class Subscriptions:
         finally:
             self._hub.loaded(user)
 
+    def watch(self, outbox: Outbox) -> None:
+        """The connection hears no conversations, only what concerns its user."""
+        self._hub.watch(outbox)
+
     def disconnect(self, outbox: Outbox) -> None:
         """The connection is gone."""
         self._hub.leave(outbox)

@@ -114,15 +114,15 @@ class SqliteLedger:
         rows: list[tuple[object, ...]] = []
         heads: dict[str, tuple[str, int, int]] = {}
         for entry in entries:
+            verdict = self._admission.admit(connection, entry)
+            if isinstance(verdict, Outcome):
+                outcomes.append(verdict)
+                continue
             if look_up_keys and entry.key is not None:
                 first = _first_with_key(connection, entry)
                 if first is not None:
                     outcomes.append(first)
                     continue
-            verdict = self._admission.admit(connection, entry)
-            if isinstance(verdict, Outcome):
-                outcomes.append(verdict)
-                continue
             conversation, befriended = verdict
             conversation.last += 1
             seq = conversation.last
