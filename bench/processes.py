@@ -1,0 +1,125 @@
+"""A server as a child process: on its own core, with its own log, and stopped whatever happens."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.errors import BenchError
+
+HOST: Final = "127.0.0.1"
+_START_SECONDS: Final = 30
+_STOP_SECONDS: Final = 20
+_POLL_SECONDS: Final = 0.02
+_MAX_SHOWN: Final = 300
+
+
+class ChildServer:
+    """Ctrl-C in the terminal does not reach it: only `stop` ends it."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        core: int | None,
+    ) -> None:
+        """Start it.
+
+        Raises:
+            BenchError: it cannot be executed.
+        """
+        self.name = name
+        self._log = log
+        with log.open("ab") as output, pinned(core):
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise BenchError(f"{name} cannot be started: {error}") from None
+
+    @property
+    def pids(self) -> list[int]:
+        return [self._process.pid]
+
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Wait for it.
+
+        Raises:
+            BenchError: it has ended, or is not ready in time; with the last line of its log.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not is_ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise BenchError(
+                    f"{self.name} is not ready after {_START_SECONDS} s: {self._last_words()}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def check(self) -> None:
+        """Raises BenchError: it has ended; with the last line of its log."""
+        if self._process.poll() is not None:
+            code = self._process.returncode
+            raise BenchError(f"{self.name} ended with code {code}: {self._last_words()}")
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that takes too long."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                self._process.kill()
+                self._process.wait()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][:_MAX_SHOWN] if lines else "it said nothing"
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """What is started inside runs on this core, all its threads too."""
+    before = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens on the port."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,210 @@
+"""Tables for people and JSON for programs, from the runs of every peer."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.errors import BenchError
+from bench.scenarios import Measured
+from bench.tally import Tally
+
+
+@dataclass(frozen=True)
+class Figure:
+    label: str
+    unit: str
+    decimals: int
+
+
+FIGURES: Final[Mapping[str, Figure]] = {
+    "cpu_us_per_delivery": Figure("server CPU per delivery", "us", 2),
+    "cpu_us_per_message": Figure("server CPU per message", "us", 1),
+    "rss_kb_per_connection": Figure("memory (RSS) per connection", "KB", 2),
+    "rss_kb_per_connection_held": Figure("the same at the end", "KB", 2),
+    "slab_kb_per_connection": Figure("kernel slab per connection, both ends", "KB", 2),
+    "idle_cpu_percent": Figure("server CPU while idle", "%", 2),
+    "connects_per_second": Figure("connects", "/s", 0),
+    "cpu_us_per_connect": Figure("server CPU per connect", "us", 0),
+    "messages_per_second": Figure("messages", "/s", 0),
+    "deliveries_per_second": Figure("deliveries", "/s", 0),
+    "latency_p50_ms": Figure("send to receive P50", "ms", 2),
+    "latency_p95_ms": Figure("send to receive P95", "ms", 2),
+    "latency_p99_ms": Figure("send to receive P99", "ms", 2),
+    "latency_p99.9_ms": Figure("send to receive P99.9", "ms", 2),
+    "latency_max_ms": Figure("send to receive, longest", "ms", 2),
+    "ack_p50_ms": Figure("send to ack P50", "ms", 2),
+    "ack_p95_ms": Figure("send to ack P95", "ms", 2),
+    "ack_p99_ms": Figure("send to ack P99", "ms", 2),
+    "ack_p99.9_ms": Figure("send to ack P99.9", "ms", 2),
+    "ack_max_ms": Figure("send to ack, longest", "ms", 2),
+    "server_cpu_percent": Figure("server CPU", "%", 0),
+    "client_cpu_percent": Figure("load client CPU, busiest process", "%", 0),
+    "other_cpu_percent": Figure("CPU of everything else, of one core", "%", 0),
+    "rss_mb": Figure("server memory (RSS)", "MB", 0),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """All runs of one scenario on one peer."""
+
+    scenario: str
+    title: str
+    peer: str
+    description: str
+    runs: Sequence[Measured]
+
+    def median(self, figure: str) -> float:
+        return statistics.median(run.figures[figure] for run in self.runs)
+
+    @property
+    def tally(self) -> Tally | None:
+        """Of all runs together; None where nothing is sent."""
+        tallies = [run.tally for run in self.runs if run.tally is not None]
+        if not tallies:
+            return None
+        total = Tally()
+        for one in tallies:
+            total += one
+        return total
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A figure that must not be passed."""
+
+    scenario: str
+    figure: str
+    most: float
+
+
+BOUNDS: Final = (
+    Bound("group", "cpu_us_per_delivery", 2.5),
+    Bound("pairs", "cpu_us_per_message", 100.0),
+    Bound("connections", "rss_kb_per_connection", 10.0),
+)
+
+
+def scenario_table(results: Sequence[Result]) -> str:
+    """One scenario: a line per figure, a column per peer, and the ratio if there are two."""
+    first = results[0]
+    header = ["", *(result.peer for result in results)]
+    if len(results) > 1:
+        header.append(f"{first.peer} / {results[1].peer}")
+    rows = [header]
+    for name in first.runs[0].figures:
+        figure = FIGURES[name]
+        row = [figure.label, *(_spread(result, name) for result in results)]
+        if len(results) > 1:
+            row.append(_ratio(first.median(name), results[1].median(name)))
+        rows.append(row)
+    for label, name in (
+        ("delivered", "delivered"),
+        ("expected", "expected"),
+        ("lost", "lost"),
+        ("came twice", "duplicates"),
+        ("out of order", "reordered"),
+        ("not theirs", "strays"),
+        ("sent and not acked", "unacked"),
+    ):
+        if first.tally is not None:
+            rows.append([label, *(f"{getattr(result.tally, name):,}" for result in results)])
+    runs = len(first.runs)
+    repeats = f", median of {runs} runs (least to most)" if runs > 1 else ""
+    lines = [first.title + repeats, *(f"  {r.peer}: {r.description}" for r in results), ""]
+    lines += _aligned(rows)
+    for result in results:
+        notes = dict.fromkeys(note for run in result.runs for note in run.notes)
+        lines += [f"note on {result.peer}: {note}" for note in notes]
+    return "\n".join(lines)
+
+
+def bounds_table(results: Sequence[Result]) -> tuple[str, bool]:
+    """What was reached beside what must be, for the results of chatd; whether all is kept."""
+    rows = [["", "reached", "bound", ""]]
+    is_kept = True
+    for bound in BOUNDS:
+        result = next(r for r in results if r.scenario == bound.scenario)
+        figure = FIGURES[bound.figure]
+        reached = result.median(bound.figure)
+        good = reached <= bound.most
+        is_kept = is_kept and good
+        rows.append(
+            [
+                f"{bound.scenario}: {figure.label}",
+                _number(reached, figure),
+                f"<= {bound.most:g} {figure.unit}",
+                "yes" if good else "no",
+            ]
+        )
+    for result in results:
+        if (tally := result.tally) is not None:
+            good = tally.is_clean
+            is_kept = is_kept and good
+            label = f"{result.scenario}: lost, twice, out of order, not theirs, not acked"
+            rows.append([label, f"{tally.faults:,}", "0", "yes" if good else "no"])
+    return "\n".join(_aligned(rows)), is_kept
+
+
+def write_json(
+    file: Path, machine: Mapping[str, str], options: Mapping[str, Any], results: Sequence[Result]
+) -> None:
+    """Everything that was measured, every run of it.
+
+    Raises:
+        BenchError: the file cannot be written.
+    """
+    document = {
+        "machine": machine,
+        "options": options,
+        "results": [
+            {
+                "scenario": result.scenario,
+                "title": result.title,
+                "peer": result.peer,
+                "description": result.description,
+                "median": {name: result.median(name) for name in result.runs[0].figures},
+                "tally": None if result.tally is None else asdict(result.tally),
+                "runs": [asdict(run) for run in result.runs],
+            }
+            for result in results
+        ],
+    }
+    try:
+        file.write_text(json.dumps(document, indent=2, default=str) + "\n")
+    except OSError as error:
+        raise BenchError(f"cannot write {file}: {error.strerror}") from None
+
+
+def _spread(result: Result, name: str) -> str:
+    figure = FIGURES[name]
+    text = _number(result.median(name), figure)
+    if len(result.runs) > 1:
+        values = [run.figures[name] for run in result.runs]
+        least, most = (f"{value:,.{figure.decimals}f}" for value in (min(values), max(values)))
+        text += f" ({least} to {most})"
+    return text
+
+
+def _number(value: float, figure: Figure) -> str:
+    return f"{value:,.{figure.decimals}f} {figure.unit}".rstrip()
+
+
+def _ratio(ours: float, theirs: float) -> str:
+    return f"{ours / theirs:.2f}" if theirs else "-"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of equal width, the first flush left."""
+    columns = max(map(len, rows))
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(columns)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.options import choose_cores, parse
+
+
+def test_defaults_are_the_workloads_that_have_bounds() -> None:
+    options = parse(["all"])
+    assert (options.members, options.in_flight, options.pairs) == (100, 8, 100)
+    assert (options.connections, options.messages, options.warm_up) == (5_000, 20_000, 2_000)
+    assert options.rate == 0
+
+
+def test_flags() -> None:
+    options = parse(
+        ["group", "--members", "5", "--in-flight", "2", "--messages", "10", "--rate", "2.5"]
+        + ["--repeat", "3", "--beside", "centrifuge", "--size", "20", "--warm-up", "0"]
+    )
+    assert (options.members, options.in_flight, options.messages) == (5, 2, 10)
+    assert (options.rate, options.repeat, options.beside) == (2.5, 3, "centrifuge")
+    assert (options.size, options.warm_up) == (20, 0)
+    assert parse(["connections", "7"]).connections == 7
+    assert parse(["pairs", "--pairs", "3"]).pairs == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["group", "--members", "1"],
+        ["group", "--members", "many"],
+        ["group", "--size", "19"],
+        ["pairs", "--rate", "0"],
+        ["pairs", "--rate", "nan"],
+        ["pairs", "--members", "3"],
+        ["connections", "0"],
+        ["connections", "--rate", "3"],
+        ["all", "--beside", "nobody"],
+        ["all", "--client-core", "1,x"],
+    ],
+)
+def test_bad_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(arguments)
+    assert raised.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--dir", "--json"])
+def test_folders_must_be_there(flag: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="folder"):
+        parse(["group", flag, str(tmp_path / "missing" / "file")])
+
+
+def test_more_messages_than_marks_have_numbers_for() -> None:
+    with pytest.raises(BenchError, match="at most 9,999,999"):
+        parse(["group", "--messages", "9999999"])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "server", "client", "chosen"),
+    [
+        ([0, 1], None, None, (0, (1,))),
+        ([4, 7, 9], None, None, (4, (7,))),
+        ([0, 1], 1, None, (1, (0,))),
+        ([0, 1], None, [0], (1, (0,))),
+        ([0, 1, 2, 3], None, [0, 1], (2, (0, 1))),
+        ([0, 1, 2, 3], 3, [1, 2], (3, (1, 2))),
+    ],
+)
+def test_cores(
+    allowed: list[int],
+    server: int | None,
+    client: list[int] | None,
+    chosen: tuple[int, tuple[int, ...]],
+) -> None:
+    assert choose_cores(allowed, server, client) == (*chosen, ())
+
+
+def test_one_core_is_shared_and_said() -> None:
+    server, client, notes = choose_cores([3], 0, [1, 2])
+    assert (server, client) == (None, (None, None))
+    assert "one core" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "message"),
+    [
+        (5, None, "no core 5"),
+        (None, [1, 5], "no core 5"),
+        (1, [1], "of their own"),
+        (None, [1, 1], "of their own"),
+        (None, [0, 1], "of their own"),
+    ],
+)
+def test_cores_that_cannot_be(server: int | None, client: list[int] | None, message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        choose_cores([0, 1], server, client)

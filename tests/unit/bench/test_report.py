@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.report import BOUNDS, FIGURES, Result, bounds_table, scenario_table, write_json
+from bench.scenarios import Measured
+from bench.tally import Tally
+
+CLEAN = Tally(expected=10, delivered=10)
+
+
+def result(
+    scenario: str,
+    figure: str,
+    values: list[float],
+    tally: Tally | None = CLEAN,
+    peer: str = "chatd",
+) -> Result:
+    runs = [Measured({figure: value}, tally) for value in values]
+    return Result(scenario, f"a {scenario}", peer, "how it runs", runs)
+
+
+def within_bounds() -> list[Result]:
+    return [
+        result("group", "cpu_us_per_delivery", [2.4, 2.5, 2.6]),
+        result("pairs", "cpu_us_per_message", [99.0]),
+        result("connections", "rss_kb_per_connection", [8.0], None),
+    ]
+
+
+def row(table: str, label: str) -> list[str]:
+    (line,) = (line for line in table.splitlines() if line.startswith(label + "  "))
+    return line[len(label) :].split()
+
+
+def test_one_peer() -> None:
+    table = scenario_table([result("group", "cpu_us_per_delivery", [2.456])])
+    assert row(table, "server CPU per delivery") == ["2.46", "us"]
+    assert row(table, "delivered") == ["10"]
+    assert "chatd / " not in table
+
+
+def test_two_peers_have_a_ratio() -> None:
+    table = scenario_table(
+        [
+            result("group", "cpu_us_per_delivery", [2.0]),
+            result("group", "cpu_us_per_delivery", [4.0], peer="centrifuge"),
+        ]
+    )
+    assert "chatd / centrifuge" in table
+    assert row(table, "server CPU per delivery") == ["2.00", "us", "4.00", "us", "0.50"]
+
+
+def test_a_ratio_to_nothing_is_none() -> None:
+    ours, theirs = (
+        result("connections", "idle_cpu_percent", [v], None, peer)
+        for v, peer in ((1, "a"), (0, "b"))
+    )
+    assert row(scenario_table([ours, theirs]), "server CPU while idle")[-1] == "-"
+
+
+def test_repeats_show_median_and_spread() -> None:
+    table = scenario_table([result("group", "cpu_us_per_delivery", [3.0, 1.0, 2.0])])
+    assert "median of 3 runs" in table
+    assert row(table, "server CPU per delivery") == ["2.00", "us", "(1.00", "to", "3.00)"]
+    assert row(table, "expected") == ["30"]
+
+
+def test_notes_are_said_once() -> None:
+    runs = [Measured({"rss_mb": 1.0}, None, ["it was busy"])] * 2
+    table = scenario_table([Result("group", "t", "chatd", "d", runs)])
+    assert table.count("note on chatd: it was busy") == 1
+
+
+def test_all_bounds_kept() -> None:
+    table, is_kept = bounds_table(within_bounds())
+    assert is_kept
+    assert row(table, "group: server CPU per delivery") == ["2.50", "us", "<=", "2.5", "us", "yes"]
+    assert " no" not in table.replace("not", "")
+
+
+@pytest.mark.parametrize("place", range(len(BOUNDS)))
+def test_a_figure_beyond_its_bound(place: int) -> None:
+    results = within_bounds()
+    bound = BOUNDS[place]
+    results[place] = result(bound.scenario, bound.figure, [bound.most + 0.1])
+    table, is_kept = bounds_table(results)
+    assert not is_kept
+    assert row(table, f"{bound.scenario}: {FIGURES[bound.figure].label}")[-1] == "no"
+
+
+def test_a_loss_breaks_the_bounds_too() -> None:
+    results = within_bounds()
+    results[0] = result("group", "cpu_us_per_delivery", [1.0], Tally(10, 9, lost=1))
+    table, is_kept = bounds_table(results)
+    assert not is_kept
+    assert row(table, "group: lost, twice, out of order, not theirs, not acked") == ["1", "0", "no"]
+
+
+def test_json_has_every_run(tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    write_json(file, {"cpu": "x"}, {"dir": tmp_path}, within_bounds())
+    document = json.loads(file.read_text())
+    group = document["results"][0]
+    assert group["median"] == {"cpu_us_per_delivery": 2.5}
+    assert [run["figures"]["cpu_us_per_delivery"] for run in group["runs"]] == [2.4, 2.5, 2.6]
+    assert group["tally"]["delivered"] == 30
+
+
+def test_json_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="cannot write"):
+        write_json(tmp_path, {}, {}, [])
