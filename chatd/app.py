@@ -2,6 +2,7 @@
 of start and stop."""
 
 import asyncio
+import errno
 import gc
 import hashlib
 import resource
@@ -83,10 +84,11 @@ def bind(host: str, port: int, what: str) -> sockets.socket:
         listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError as error:
-        name = f"CHATD_{what.upper()}_PORT"
+        mend = f"stop what uses it or set CHATD_{what.upper()}_PORT"
+        if error.errno != errno.EADDRINUSE and error.errno != errno.EACCES:
+            mend = "set CHATD_HOST to an address of this machine"
         raise StartError(
-            f"cannot listen on {host}:{port} ({what}): {error.strerror};"
-            f" stop what uses it or set {name}"
+            f"cannot listen on {host}:{port} ({what}): {error.strerror}; {mend}"
         ) from None
     return listener
 

@@ -39,9 +39,16 @@ class Frame(NamedTuple):
 
 
 def frame(
-    opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, masked: bool = True
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    reserved: int = 0,
+    masked: bool = True,
+    mask: bytes | None = None,
 ) -> bytes:
-    """The bytes of a client's frame; `reserved` are the three reserved bits as a number."""
+    """The bytes of a client's frame; `reserved` are the three reserved bits as a number, `mask`
+    is random unless given."""
     size = len(payload)
     head = bytes([fin << 7 | reserved << 4 | opcode])
     mask_bit = masked << 7
@@ -53,7 +60,7 @@ def frame(
         head += bytes([mask_bit | 127]) + size.to_bytes(8, "big")
     if not masked:
         return head + payload
-    mask = os.urandom(4)
+    mask = mask or os.urandom(4)
     pad = (mask * (size // 4 + 1))[:size]
     masked_payload = int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")
     return head + mask + masked_payload.to_bytes(size, "big")

@@ -45,6 +45,7 @@ class Node:
         """`folder` gets the data folder and the log; `settings` are by name, without CHATD_."""
         self.data_dir = folder / "data"
         self._log_file = folder / "log"
+        self._output_file = folder / "output"
         self._http_port, self._chat_port, self._presence_port = free_ports(3)
         self._settings = {
             "data_dir": str(self.data_dir),
@@ -106,8 +107,13 @@ class Node:
 
     @property
     def log(self) -> str:
-        """All that its processes wrote to standard output and error."""
+        """All that its processes wrote to standard error."""
         return self._log_file.read_text(errors="backslashreplace")
+
+    @property
+    def output(self) -> str:
+        """All that its processes wrote to standard output."""
+        return self._output_file.read_text(errors="backslashreplace")
 
     @property
     def complaints(self) -> list[str]:
@@ -121,8 +127,8 @@ class Node:
             NotStarted
         """
         assert self._process is None, "the node runs"
-        with self._log_file.open("ab") as log:
-            self._process = _spawn(self._arguments, self._settings, log)
+        with self._output_file.open("ab") as output, self._log_file.open("ab") as log:
+            self._process = _spawn(self._arguments, self._settings, output, log)
         deadline = time.monotonic() + START_SECONDS
         while not self._is_healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -223,14 +229,14 @@ def _is_free(port: int) -> bool:
 
 
 def _spawn(
-    arguments: Sequence[str], settings: Mapping[str, str], log: IO[bytes]
+    arguments: Sequence[str], settings: Mapping[str, str], output: IO[bytes], log: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
         [sys.executable, "-m", "chatd", *arguments],
         cwd=ROOT,
         env=_environment(settings),
         stdin=subprocess.DEVNULL,
-        stdout=log,
+        stdout=output,
         stderr=log,
     )
     _running.add(process)

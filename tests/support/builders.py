@@ -1,0 +1,334 @@
+"""Things that many tests need: users, entries, connections that record, and a node's core."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from chatd import ids
+from chatd.auth import Principal, Tokens
+from chatd.clock import HandClock
+from chatd.delivery.catchup import Catchup
+from chatd.delivery.fanout import Fanout, Released
+from chatd.delivery.hub import Hub
+from chatd.delivery.outbox import Outbox
+from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody, MessageBody, encode_body
+from chatd.fabric.bus_memory import MemoryBus
+from chatd.fabric.cache_memory import MemoryCache
+from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
+from chatd.metrics import Metrics
+from chatd.services.accounts import Accounts, Registration
+from chatd.services.bootstrap import Bootstrap
+from chatd.services.control import Control
+from chatd.services.conversations import Conversations
+from chatd.services.history import Histories
+from chatd.services.journal import Journal
+from chatd.services.messages import Messages
+from chatd.services.presence import Presence
+from chatd.services.receipts import Receipts
+from chatd.services.subscriptions import Subscriptions
+from chatd.stores.conversation_store import ConversationStore
+from chatd.stores.conversation_store_sqlite import SqliteConversationStore
+from chatd.stores.ledger import Done, Entry, Ledger, Outcome
+from chatd.stores.ledger_sqlite import SqliteLedger
+from chatd.stores.thread_sqlite import SqliteThread, migrate
+from chatd.stores.user_store import UserStore
+from chatd.stores.user_store_sqlite import SqliteUserStore
+from protocol.close import CloseCode
+from protocol.model import HistoryVisibility
+
+NOW_MS: Final = 1_800_000_000_000
+SECRET: Final = bytes(range(32))
+EXPIRES_AT: Final = NOW_MS // 1000 + 3600
+
+_nonces: Final = ids.Nonces()
+
+
+def principal(username: str, device_id: str = "device") -> Principal:
+    return Principal(username, device_id, EXPIRES_AT)
+
+
+def entry(
+    conversation_id: str,
+    kind: EventKind,
+    sender: str,
+    body: AnyBody,
+    *,
+    key: str | None = None,
+    at_ms: int = NOW_MS,
+    origin: Outbox | None = None,
+    done: Done | None = None,
+) -> Entry:
+    """An entry as the journal hands it to a ledger: sealed, and with a mac when it has a key."""
+    sealed = encode_body(body)
+    mac = b"" if key is None else hashlib.blake2b(sealed, digest_size=16).digest()
+    nonce = _nonces.new()
+    return Entry(conversation_id, kind, sender, body, nonce, at_ms, key, mac, sealed, origin, done)
+
+
+def direct(
+    sender: str,
+    to: str,
+    content: str = "hello",
+    *,
+    key: str | None = None,
+    at_ms: int = NOW_MS,
+    origin: Outbox | None = None,
+    done: Done | None = None,
+) -> Entry:
+    """A message of one user to another."""
+    return entry(
+        ids.direct_id(sender, to),
+        EventKind.DIRECT_MESSAGE,
+        sender,
+        MessageBody(content=content, to=to, client_msg_id=key),
+        key=key,
+        at_ms=at_ms,
+        origin=origin,
+        done=done,
+    )
+
+
+def post(
+    group_id: str,
+    sender: str,
+    content: str = "hello",
+    *,
+    key: str | None = None,
+    at_ms: int = NOW_MS,
+    origin: Outbox | None = None,
+    done: Done | None = None,
+) -> Entry:
+    """A message to a group."""
+    return entry(
+        group_id,
+        EventKind.GROUP_MESSAGE,
+        sender,
+        MessageBody(content=content, client_msg_id=key),
+        key=key,
+        at_ms=at_ms,
+        origin=origin,
+        done=done,
+    )
+
+
+def create(
+    group_id: str,
+    creator: str,
+    others: Sequence[str] = (),
+    *,
+    is_open: bool = False,
+    history: HistoryVisibility = HistoryVisibility.JOINED,
+    at_ms: int = NOW_MS,
+    origin: Outbox | None = None,
+) -> Entry:
+    body = GroupCreatedBody(f"group {group_id}", [creator, *others], is_open, history)
+    return entry(group_id, EventKind.GROUP_CREATED, creator, body, at_ms=at_ms, origin=origin)
+
+
+def join(group_id: str, username: str, *, origin: Outbox | None = None) -> Entry:
+    return entry(group_id, EventKind.MEMBER_JOINED, username, MemberBody(username), origin=origin)
+
+
+def leave(group_id: str, username: str, *, origin: Outbox | None = None) -> Entry:
+    return entry(group_id, EventKind.MEMBER_LEFT, username, MemberBody(username), origin=origin)
+
+
+class Sink:
+    """A socket that keeps what is written to it; `unsent` is what it says it could not send yet."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.unsent = 0
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+
+class Reader:
+    """A connection of a user as delivery sees it, with everything that it was sent."""
+
+    def __init__(self, username: str, device_id: str = "device") -> None:
+        self.sink = Sink()
+        self.closes: list[CloseCode] = []
+        self.outbox = Outbox(principal(username, device_id), self.sink, self.closes.append)
+
+    def frames(self) -> list[dict[str, Any]]:
+        return [frame for data in self.sink.writes for frame in text_frames(data)]
+
+    def seqs(self, conversation_id: str) -> list[int]:
+        """The numbers of the conversation's events that it was sent, in their order."""
+        return [
+            frame["seq"]
+            for frame in self.frames()
+            if conversation_id in (frame.get("chatId"), frame.get("groupId")) and "seq" in frame
+        ]
+
+
+def text_frames(data: bytes) -> list[dict[str, Any]]:
+    """The JSON objects of a buffer of unmasked text messages."""
+    found: list[dict[str, Any]] = []
+    at = 0
+    while at < len(data):
+        assert data[at] == 0x81
+        size, start = data[at + 1], at + 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size, start = int.from_bytes(data[start : start + width], "big"), start + width
+        at = start + size
+        assert at <= len(data)
+        found.append(json.loads(data[start:at]))
+    return found
+
+
+class Stores(NamedTuple):
+    """The stores of one body of data."""
+
+    users: UserStore
+    conversations: ConversationStore
+    ledger: Ledger
+
+
+@asynccontextmanager
+async def sqlite_threads(database: Path) -> AsyncIterator[tuple[SqliteThread, SqliteThread]]:
+    """The writer and the reader of an embedded database, brought up to date."""
+    migrate(database)
+    writer = SqliteThread(database, "writer", commits=True)
+    reader = SqliteThread(database, "reader", commits=False)
+    try:
+        yield writer, reader
+    finally:
+        await reader.close()
+        await writer.close()
+
+
+@asynccontextmanager
+async def sqlite_stores(folder: Path) -> AsyncIterator[Stores]:
+    """The embedded stores of a data folder; opened again, they have what they had."""
+    async with sqlite_threads(folder / "chatd.sqlite") as (writer, reader):
+        yield Stores(
+            SqliteUserStore(writer, reader),
+            SqliteConversationStore(writer, reader),
+            SqliteLedger(writer, reader),
+        )
+
+
+async def add_users(users: UserStore, *usernames: str) -> None:
+    for username in usernames:
+        await users.create(username, f"hash of {username}", username.capitalize(), NOW_MS)
+
+
+async def append(ledger: Ledger, *entries: Entry) -> list[Outcome]:
+    """Append entries of which none may be refused."""
+    outcomes = await ledger.append(entries)
+    assert [outcome.code for outcome in outcomes] == [None] * len(entries)
+    return outcomes
+
+
+class Core:
+    """An embedded node from the services down: everything but sockets."""
+
+    def __init__(
+        self,
+        writer: SqliteThread,
+        reader: SqliteThread,
+        *,
+        registration: Registration = Registration.OPEN,
+    ) -> None:
+        self.writer = writer
+        self.reader = reader
+        self.clock = HandClock(NOW_MS)
+        self.metrics = Metrics()
+        self.users = SqliteUserStore(writer, reader)
+        self.store = SqliteConversationStore(writer, reader)
+        self.ledger = SqliteLedger(writer, reader)
+        self.bus = MemoryBus()
+        self.cache = MemoryCache(self.clock, self.metrics)
+        self.leases = MemoryPresenceLeases(self.clock)
+        self.hub = Hub()
+        self.fanout = Fanout(self.hub, self.metrics)
+        self.catchup = Catchup(self.ledger, self.metrics)
+        self.tokens = Tokens(SECRET)
+        self.control = Control(self.bus, self.hub)
+        self.accounts = Accounts(
+            self.users,
+            self.cache,
+            self.tokens,
+            self.control,
+            self.clock,
+            self.metrics,
+            registration=registration,
+            bcrypt_cost=4,
+        )
+        self.receipts = Receipts(self.store, self.metrics)
+        self.presence = Presence(
+            self.leases, self.users, self.store, self.hub, self.bus, self.clock
+        )
+        self.journal = Journal(self.ledger, self.fanout, self.metrics, b"key of the macs")
+        self.journal.befriended = self.presence.befriended
+        self.subscriptions = Subscriptions(
+            self.hub, self.store, self.ledger, self.receipts, self.catchup
+        )
+        self.messages = Messages(self.journal, self.clock)
+        self.conversations = Conversations(self.journal, self.store, self.control, self.clock)
+        self.histories = Histories(
+            self.accounts, self.store, self.ledger, self.presence, self.receipts
+        )
+        self.bootstrap = Bootstrap(self.accounts, self.store, self.presence, self.receipts)
+
+    async def stop(self) -> None:
+        await self.journal.drain()
+        await self.subscriptions.stop()
+        await self.receipts.drain()
+        await self.presence.stop()
+        await self.control.stop()
+        self.accounts.close()
+
+    async def commit(self, *entries: Entry) -> list[Released]:
+        """Append entries without telling anybody: what `release` takes, now or later."""
+        outcomes = await append(self.ledger, *entries)
+        return list(zip(entries, outcomes, strict=True))
+
+    def release(self, *events: Released) -> None:
+        """Hand committed events to delivery, those of one conversation together."""
+        by_conversation: dict[str, list[Released]] = {}
+        for entry, outcome in events:
+            by_conversation.setdefault(entry.conversation_id, []).append((entry, outcome))
+        for conversation_id, together in by_conversation.items():
+            self.fanout.release(conversation_id, together)
+
+    async def connect(self, username: str, device_id: str = "device") -> Reader:
+        """A connection of the user in its rooms; what it missed is on its way."""
+        reader = Reader(username, device_id)
+        await self.subscriptions.connect(reader.outbox)
+        return reader
+
+    async def submit(self, *entries: Entry) -> list[Outcome]:
+        """Submit entries to the journal in one turn of the loop, and wait for their outcomes."""
+        outcomes: list[Outcome] = []
+        for one in entries:
+            one.done = lambda _, outcome: outcomes.append(outcome)
+            self.journal.submit(one)
+        await self.journal.drain()
+        return outcomes
+
+
+@asynccontextmanager
+async def core(
+    folder: Path, *usernames: str, registration: Registration = Registration.OPEN
+) -> AsyncIterator[Core]:
+    """A core on a data folder, with accounts for these users."""
+    async with sqlite_threads(folder / "chatd.sqlite") as (writer, reader):
+        made = Core(writer, reader, registration=registration)
+        await add_users(made.users, *usernames)
+        await made.control.start()
+        await made.presence.start()
+        try:
+            yield made
+        finally:
+            await made.stop()
