@@ -174,7 +174,9 @@ class App:
         mac_key = hashlib.blake2b(secret, digest_size=32, person=b"chatd body mac").digest()
         journal = Journal(ledger, Fanout(hub, metrics), metrics, mac_key)
         journal.befriended = presence.befriended
-        subscriptions = Subscriptions(hub, store, ledger, receipts, Catchup(ledger, metrics))
+        subscriptions = Subscriptions(
+            hub, store, ledger, receipts, Catchup(ledger, metrics), journal.settled
+        )
         conversations = Conversations(journal, store, control, clock)
         services = Services(
             messages=Messages(journal, clock),

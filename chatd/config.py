@@ -8,6 +8,7 @@ module that reads the environment.
 import base64
 import binascii
 import ipaddress
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ PREFIX: Final = "CHATD_"
 JWT_SECRET_BYTES: Final = 32
 _ENCRYPTION_KEY_BYTES: Final = 32
 _PASSWORD_IN_QUERY: Final = re.compile(r"([?&]\w*password=)[^&#]*", re.IGNORECASE)
+_PORT_MAX: Final = 65_535
 _MASKED: Final = "(set)"
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -119,9 +121,10 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         if variable.startswith(PREFIX):
             name = _known(variable.removeprefix(PREFIX).lower(), variable)
             values[name] = _parse(name, text, variable)
-    for name, text in flags.items():
-        flag = f"--{name.replace('_', '-')}"
-        values[_known(name, flag)] = _parse(name, text, flag)
+    for flag, text in flags.items():
+        spelled = f"--{flag.replace('_', '-')}"
+        name = _known(flag, spelled)
+        values[name] = _parse(name, text, spelled)
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
@@ -210,9 +213,11 @@ def _validate(config: Config) -> None:
         ("CHATD_KAFKA_BROKERS", config.kafka_brokers),
     ):
         for endpoint in endpoints:
-            _, _, port = endpoint.rpartition(":")
-            if not port.isdecimal():
+            host, _, port = endpoint.rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) <= _PORT_MAX:
                 raise StartError(f"bad value of {name}: {endpoint!r} is not host:port")
+    if not math.isfinite(config.drain_seconds):
+        raise StartError("bad value of CHATD_DRAIN_SECONDS: it must be a number of seconds")
     for origin in config.allowed_origins:
         if urlsplit(origin).scheme not in {"http", "https"} or origin.endswith("/"):
             raise StartError(

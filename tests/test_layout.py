@@ -1,4 +1,4 @@
-"""The repository's own rules, checked: what may import what, what is installed, what a file may be called."""
+"""The repository's own rules, checked: who may import whom, what is installed, names of files."""
 
 import ast
 import configparser

@@ -1,4 +1,4 @@
-"""What pip installs: the schema comes along, test code does not, and `chatd` runs from the wheel alone."""
+"""What pip installs: the schema comes along, test code does not, and the wheel is enough."""
 
 import subprocess
 import sys

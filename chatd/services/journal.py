@@ -42,6 +42,12 @@ class Journal:
         self._waiting: list[Entry] = []
         self._held: dict[str, list[Released]] = {}
         """Committed events of busy conversations that wait for the commit under way."""
+        self._batches = 0
+        """Commits begun; the last may be under way."""
+        self._settled = 0
+        """Commits whose events were all released."""
+        self._settling: list[tuple[int, asyncio.Future[None]]] = []
+        """Who waits for which commit to be settled."""
         self._commit: asyncio.Task[None] | None = None
         self._is_scheduled = False
 
@@ -69,6 +75,13 @@ class Journal:
             self._is_scheduled = True
             self._loop.call_soon(self._start)
 
+    async def settled(self) -> None:
+        """Wait until everything that was committed before the call was released."""
+        if self._settled < self._batches:
+            turn: asyncio.Future[None] = self._loop.create_future()
+            self._settling.append((self._batches, turn))
+            await turn
+
     async def drain(self) -> None:
         """Wait until everything that was submitted has its outcome."""
         while self._commit is not None or self._waiting:
@@ -88,14 +101,27 @@ class Journal:
             while self._waiting:
                 batch = self._waiting[:ENTRIES_A_COMMIT]
                 del self._waiting[:ENTRIES_A_COMMIT]
+                self._batches += 1
                 self._committed(batch, await self._outcomes(batch))
+                # What is held is of the last commit: nothing is held twice.
+                self._settle(self._batches - 1 if self._held else self._batches)
                 # One turn for what came in meanwhile: the fuller a commit, the cheaper its events.
                 await asyncio.sleep(0)
             self._release_held()
         finally:
+            self._settle(self._batches)
             self._commit = None
             if self._waiting:
                 self._start()
+
+    def _settle(self, up_to: int) -> None:
+        self._settled = up_to
+        waiting, self._settling = self._settling, []
+        for batch, turn in waiting:
+            if batch > up_to:
+                self._settling.append((batch, turn))
+            elif not turn.done():
+                turn.set_result(None)
 
     async def _outcomes(self, batch: list[Entry]) -> list[Outcome]:
         try:

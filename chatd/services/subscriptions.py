@@ -1,6 +1,8 @@
 """What a new connection hears: it is put into the rooms of its user's conversations, live where it
 is up to date, behind where it missed something."""
 
+from collections.abc import Awaitable, Callable
+
 from loguru import logger
 
 from chatd.delivery.catchup import Catchup
@@ -22,12 +24,15 @@ class Subscriptions:
         ledger: Ledger,
         receipts: Receipts,
         catchup: Catchup,
+        settled: Callable[[], Awaitable[None]],
     ) -> None:
         self._hub = hub
         self._conversations = conversations
         self._ledger = ledger
         self._receipts = receipts
         self._catchup = catchup
+        self._settled = settled
+        """Waits until what is committed now was released on this node."""
         self._tasks = TaskOwner()
         hub.fell_behind = lambda outbox, room, behind: self._catch_up(outbox, [(room, behind)])
 
@@ -36,8 +41,8 @@ class Subscriptions:
 
         The order closes every gap: the user is registered first, so joins and leaves are applied
         from then on; then its memberships are read and their rooms opened, so events are counted
-        from then on; then the heads of rooms that nobody had open are read. What was committed
-        before is in what was read.
+        from then on; then the heads of rooms that nobody had open are read; then what is committed
+        by now is let be released, so that no room opens above what this node has told.
 
         Raises:
             BackendError: the store failed; the connection must be closed.
@@ -48,10 +53,11 @@ class Subscriptions:
             if outbox.is_closed():
                 return
             rooms = self._open_rooms(user, memberships)
-            await self._find_heads(rooms)
+            heads = await self._heads(rooms)
+            await self._settled()
             if outbox.is_closed():
                 return
-            self._attach(outbox, user, rooms)
+            self._attach(outbox, user, rooms, heads)
         finally:
             self._hub.loaded(user)
 
@@ -75,16 +81,16 @@ class Subscriptions:
             if membership.conversation_id not in user.left
         ]
 
-    async def _find_heads(self, rooms: list[tuple[Room, Membership]]) -> None:
-        unknown = [room for room, _ in rooms if room.released is None]
-        if unknown:
-            heads = await self._ledger.heads([room.conversation_id for room in unknown])
-            for room in unknown:
-                if room.released is None:
-                    room.released = heads.get(room.conversation_id, 0)
+    async def _heads(self, rooms: list[tuple[Room, Membership]]) -> dict[str, int]:
+        unknown = [room.conversation_id for room, _ in rooms if room.released is None]
+        return await self._ledger.heads(unknown) if unknown else {}
 
     def _attach(
-        self, outbox: Outbox, user: LocalUser, rooms: list[tuple[Room, Membership]]
+        self,
+        outbox: Outbox,
+        user: LocalUser,
+        rooms: list[tuple[Room, Membership]],
+        heads: dict[str, int],
     ) -> None:
         backlog: list[tuple[Room, Behind]] = []
         for room, membership in rooms:
@@ -92,6 +98,8 @@ class Subscriptions:
             # the heads were read.
             if user.rooms.get(room.conversation_id) is not room or room.holds(outbox):
                 continue
+            if room.released is None:
+                room.released = heads.get(room.conversation_id, 0)
             delivered = self._receipts.known(
                 room.conversation_id, user.username, membership.delivered
             )

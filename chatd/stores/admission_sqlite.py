@@ -170,11 +170,13 @@ class Admission:
             return Outcome(ErrorCode.NOT_A_MEMBER)
         if conversation.member_count >= GROUP_MEMBERS:
             return Outcome(ErrorCode.GROUP_FULL)
+        # Who comes into a group that everybody has left becomes its admin: it must have one.
+        role = Role.MEMBER if conversation.member_count else Role.ADMIN
         seq = conversation.last + 1
         connection.execute(
             "INSERT INTO member (conversation_id, username, role, joined_seq, delivered, read)"
-            " VALUES (?, ?, 'MEMBER', ?, ?, ?)",
-            (entry.conversation_id, username, seq, seq, seq),
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (entry.conversation_id, username, role.value, seq, seq, seq),
         )
         _change_member_count(connection, entry.conversation_id, conversation, 1)
         return conversation, False

@@ -44,7 +44,8 @@ class SqliteThread:
     """One thread that owns one connection. Use `writer` or `reader` to make one."""
 
     def __init__(self, path: Path, name: str, *, commits: bool) -> None:
-        self._path = path
+        # Opened here, so that a database that cannot be opened is told to the caller.
+        self._connection = open_connection(path)
         self._commits = commits
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -77,7 +78,7 @@ class SqliteThread:
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
-        connection = open_connection(self._path)
+        connection = self._connection
         try:
             open_for_work = True
             while open_for_work:

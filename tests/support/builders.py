@@ -1,7 +1,10 @@
 """Things that many tests need: users, entries, connections that record, and a node's core."""
 
+import asyncio
 import hashlib
 import json
+import sqlite3
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -218,6 +221,24 @@ async def sqlite_stores(folder: Path) -> AsyncIterator[Stores]:
         )
 
 
+@asynccontextmanager
+async def held(thread: SqliteThread) -> AsyncIterator[None]:
+    """While a thread is held, what is submitted to it waits, to be one batch."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: sqlite3.Connection) -> None:
+        begun.set()
+        go_on.wait()
+
+    holding = thread.submit(hold)
+    await asyncio.to_thread(begun.wait)
+    try:
+        yield
+    finally:
+        go_on.set()
+        await holding
+
+
 async def add_users(users: UserStore, *usernames: str) -> None:
     for username in usernames:
         await users.create(username, f"hash of {username}", username.capitalize(), NOW_MS)
@@ -272,7 +293,7 @@ class Core:
         self.journal = Journal(self.ledger, self.fanout, self.metrics, b"key of the macs")
         self.journal.befriended = self.presence.befriended
         self.subscriptions = Subscriptions(
-            self.hub, self.store, self.ledger, self.receipts, self.catchup
+            self.hub, self.store, self.ledger, self.receipts, self.catchup, self.settled
         )
         self.messages = Messages(self.journal, self.clock)
         self.conversations = Conversations(self.journal, self.store, self.control, self.clock)
@@ -280,6 +301,18 @@ class Core:
             self.accounts, self.store, self.ledger, self.presence, self.receipts
         )
         self.bootstrap = Bootstrap(self.accounts, self.store, self.presence, self.receipts)
+        self._committed = 0
+        self._released = 0
+        """Events that `commit` made and `release` took."""
+        self._has_released = asyncio.Event()
+
+    async def settled(self) -> None:
+        """Wait until what was committed by now, here and in the journal, was released."""
+        committed = self._committed
+        await self.journal.settled()
+        while self._released < committed:
+            self._has_released.clear()
+            await self._has_released.wait()
 
     async def stop(self) -> None:
         await self.journal.drain()
@@ -291,16 +324,23 @@ class Core:
 
     async def commit(self, *entries: Entry) -> list[Released]:
         """Append entries without telling anybody: what `release` takes, now or later."""
+        self._committed += len(entries)
+        return await self.commit_elsewhere(*entries)
+
+    async def commit_elsewhere(self, *entries: Entry) -> list[Released]:
+        """As `commit`, but nothing here knows that a release is to come: another node's doing."""
         outcomes = await append(self.ledger, *entries)
         return list(zip(entries, outcomes, strict=True))
 
     def release(self, *events: Released) -> None:
         """Hand committed events to delivery, those of one conversation together."""
+        self._released += len(events)
         by_conversation: dict[str, list[Released]] = {}
         for entry, outcome in events:
             by_conversation.setdefault(entry.conversation_id, []).append((entry, outcome))
         for conversation_id, together in by_conversation.items():
             self.fanout.release(conversation_id, together)
+        self._has_released.set()
 
     async def connect(self, username: str, device_id: str = "device") -> Reader:
         """A connection of the user in its rooms; what it missed is on its way."""

@@ -1,0 +1,83 @@
+"""The backends that the contracts run on.
+
+A backend is a row of `STORES` or `FABRIC`: a class that opens adapters of a kind. What a port
+leaves open becomes a class attribute of it, which tests read; no test asks for a backend's name.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import pytest
+
+from chatd.clock import HandClock
+from chatd.fabric.bus import Bus
+from chatd.fabric.bus_memory import MemoryBus
+from chatd.fabric.cache import Cache
+from chatd.fabric.cache_memory import MemoryCache
+from chatd.fabric.presence_leases import PresenceLeases
+from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
+from chatd.metrics import Metrics
+from tests.support.builders import NOW_MS, Stores, sqlite_stores
+
+
+class StoresBackend(Protocol):
+    """Durable stores: one body of data per test."""
+
+    def open(self) -> AbstractAsyncContextManager[Stores]:
+        """The stores of the test's data; for a second time, the same data."""
+        ...
+
+
+class Fabric(NamedTuple):
+    """One node's adapters."""
+
+    bus: Bus
+    cache: Cache
+    leases: PresenceLeases
+
+
+class FabricBackend(Protocol):
+    """Shared state that may be lost: one empty fabric per test."""
+
+    def open(self) -> AbstractAsyncContextManager[Fabric]: ...
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let the fabric's time go by."""
+        ...
+
+
+class SqliteStores:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self) -> AbstractAsyncContextManager[Stores]:
+        return sqlite_stores(self._folder)
+
+
+class MemoryFabric:
+    def __init__(self, folder: Path) -> None:
+        self._clock = HandClock(NOW_MS)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Fabric]:
+        cache = MemoryCache(self._clock, Metrics())
+        yield Fabric(MemoryBus(), cache, MemoryPresenceLeases(self._clock))
+
+    async def pass_time(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+
+STORES: Final[dict[str, type[SqliteStores]]] = {"sqlite": SqliteStores}
+FABRIC: Final[dict[str, type[MemoryFabric]]] = {"memory": MemoryFabric}
+
+
+@pytest.fixture(params=STORES)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> StoresBackend:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture(params=FABRIC)
+def fabric(request: pytest.FixtureRequest, tmp_path: Path) -> FabricBackend:
+    return FABRIC[request.param](tmp_path)

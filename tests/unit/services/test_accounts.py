@@ -1,0 +1,224 @@
+"""chatd.services.accounts"""
+
+from pathlib import Path
+
+import pytest
+
+from chatd.auth import TOKEN_SECONDS
+from chatd.errors import ChatError
+from chatd.services import accounts as module
+from chatd.services.accounts import REFRESH_MS, Registration
+from protocol.close import CloseCode
+from protocol.errors import ErrorCode
+from protocol.model import User
+from tests.support.builders import Core, Reader, core
+from tests.support.running import on_a_loop
+
+PASSWORD = "correct horse"
+
+
+async def code_of(work: object) -> ErrorCode:
+    with pytest.raises(ChatError) as refused:
+        await work  # type: ignore[misc]
+    return refused.value.code
+
+
+@on_a_loop
+async def test_who_registers_is_logged_in(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        made = await here.accounts.register("alice", PASSWORD, "Alice A.")
+        assert made.user == User(username="alice", display_name="Alice A.")
+        assert made.expires_in == TOKEN_SECONDS
+        principal = await here.accounts.authenticate(made.token)
+        assert principal.username == "alice"
+        assert principal.expires_at == here.clock.now_ms() // 1000 + TOKEN_SECONDS
+
+
+@on_a_loop
+async def test_a_log_in_is_a_device_of_its_own(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        first = await here.accounts.register("alice", PASSWORD, None)
+        second = await here.accounts.log_in("alice", PASSWORD)
+        assert second.user == User(username="alice")
+        devices = {
+            (await here.accounts.authenticate(made.token)).device_id for made in (first, second)
+        }
+        assert len(devices) == 2
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [("alice", "wrong password"), ("nobody", PASSWORD), ("Alice", PASSWORD), ("alice\n", PASSWORD)],
+)
+@on_a_loop
+async def test_wrong_credentials_are_all_alike(
+    tmp_path: Path, username: str, password: str
+) -> None:
+    async with core(tmp_path) as here:
+        await here.accounts.create("alice", PASSWORD, None)
+        with pytest.raises(ChatError) as refused:
+            await here.accounts.log_in(username, password)
+        assert refused.value.code is ErrorCode.WRONG_CREDENTIALS
+        assert refused.value.message == "no account has this username with this password"
+
+
+@pytest.mark.parametrize(
+    "username", ["ab", "x" * 33, "Alice", ".dot", "a-b", "a b", "abc\n", "é12"]
+)
+@on_a_loop
+async def test_a_username_has_its_form(tmp_path: Path, username: str) -> None:
+    async with core(tmp_path) as here:
+        work = here.accounts.create(username, PASSWORD, None)
+        assert await code_of(work) is ErrorCode.INVALID_FIELD
+
+
+@pytest.mark.parametrize("display_name", ["", "x" * 101, "two\nlines", "\x00"])
+@on_a_loop
+async def test_a_display_name_can_be_seen(tmp_path: Path, display_name: str) -> None:
+    async with core(tmp_path) as here:
+        work = here.accounts.create("alice", PASSWORD, display_name)
+        assert await code_of(work) is ErrorCode.INVALID_FIELD
+
+
+@on_a_loop
+async def test_a_username_is_taken_once(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        await here.accounts.create("alice", PASSWORD, None)
+        again = here.accounts.register("alice", "another password", None)
+        assert await code_of(again) is ErrorCode.USERNAME_TAKEN
+        await here.accounts.log_in("alice", PASSWORD)
+
+
+@on_a_loop
+async def test_a_weak_password_makes_no_account(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        assert await code_of(here.accounts.create("alice", "short", None)) is (
+            ErrorCode.WEAK_PASSWORD
+        )
+        assert not await here.accounts.exists("alice")
+
+
+@pytest.mark.parametrize(
+    ("registration", "code"),
+    [
+        (Registration.CLOSED, ErrorCode.FORBIDDEN),
+        (Registration.INVITE, ErrorCode.INVITE_EXPIRED),
+    ],
+)
+@on_a_loop
+async def test_who_may_register_is_a_setting(
+    tmp_path: Path, registration: Registration, code: ErrorCode
+) -> None:
+    async with core(tmp_path, registration=registration) as here:
+        assert await code_of(here.accounts.register("alice", PASSWORD, None)) is code
+        await here.accounts.create("alice", PASSWORD, None)
+        await here.accounts.log_in("alice", PASSWORD)
+
+
+@on_a_loop
+async def test_a_refresh_token_works_once(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        first = await here.accounts.register("alice", PASSWORD, None)
+        here.clock.advance(60)
+        second = await here.accounts.refresh(first.refresh_token)
+        assert second.refresh_token != first.refresh_token
+        one, two = [await here.accounts.authenticate(made.token) for made in (first, second)]
+        assert one.device_id == two.device_id
+        assert two.expires_at == one.expires_at + 60
+        assert await code_of(here.accounts.refresh(first.refresh_token)) is (
+            ErrorCode.UNAUTHENTICATED
+        )
+        await here.accounts.refresh(second.refresh_token)
+
+
+@on_a_loop
+async def test_tokens_end_with_their_time(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        made = await here.accounts.register("alice", PASSWORD, None)
+        here.clock.advance(TOKEN_SECONDS)
+        assert await code_of(here.accounts.authenticate(made.token)) is ErrorCode.UNAUTHENTICATED
+        here.clock.advance(REFRESH_MS / 1000 - TOKEN_SECONDS)
+        assert await code_of(here.accounts.refresh(made.refresh_token)) is (
+            ErrorCode.UNAUTHENTICATED
+        )
+
+
+async def three_devices(here: Core) -> tuple[list[str], list[Reader]]:
+    """Tokens of two devices of alice and one of bob, and a connection of each."""
+    made = [
+        await here.accounts.register("alice", PASSWORD, None),
+        await here.accounts.log_in("alice", PASSWORD),
+        await here.accounts.register("bob", PASSWORD, None),
+    ]
+    readers = []
+    for logged_in in made:
+        principal = await here.accounts.authenticate(logged_in.token)
+        readers.append(await here.connect(principal.username, principal.device_id))
+    here.clock.advance(1)
+    return [logged_in.token for logged_in in made], readers
+
+
+@on_a_loop
+async def test_logging_out_ends_one_device(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        tokens, readers = await three_devices(here)
+        principal = await here.accounts.authenticate(tokens[0])
+        await here.accounts.log_out(principal, everywhere=False)
+        assert await code_of(here.accounts.authenticate(tokens[0])) is ErrorCode.UNAUTHENTICATED
+        for token in tokens[1:]:
+            await here.accounts.authenticate(token)
+        assert [reader.closes for reader in readers] == [[CloseCode.TOKEN_REVOKED], [], []]
+
+
+@on_a_loop
+async def test_logging_out_everywhere_ends_every_device(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        tokens, readers = await three_devices(here)
+        principal = await here.accounts.authenticate(tokens[0])
+        await here.accounts.log_out(principal, everywhere=True)
+        for token in tokens[:2]:
+            assert await code_of(here.accounts.authenticate(token)) is ErrorCode.UNAUTHENTICATED
+        await here.accounts.authenticate(tokens[2])
+        revoked = [CloseCode.TOKEN_REVOKED]
+        assert [reader.closes for reader in readers] == [revoked, revoked, []]
+        here.clock.advance(1)
+        again = await here.accounts.log_in("alice", PASSWORD)
+        await here.accounts.authenticate(again.token)
+
+
+@on_a_loop
+async def test_a_token_of_nobody_is_refused(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        token = here.tokens.sign("ghost", "phone", here.clock.now_ms())
+        assert await code_of(here.accounts.authenticate(token)) is ErrorCode.UNAUTHENTICATED
+        assert await code_of(here.accounts.authenticate("nonsense")) is ErrorCode.UNAUTHENTICATED
+
+
+@on_a_loop
+async def test_a_profile_is_looked_up_once(tmp_path: Path) -> None:
+    async with core(tmp_path, "alice") as here:
+        for _ in range(3):
+            assert await here.accounts.profile("alice") == User(
+                username="alice", display_name="Alice"
+            )
+        assert (here.metrics.cache_misses, here.metrics.cache_hits) == (1, 2)
+
+
+@on_a_loop
+async def test_a_name_that_is_free_is_not_remembered(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        assert not await here.accounts.exists("alice")
+        await here.accounts.create("alice", PASSWORD, None)
+        assert await here.accounts.exists("alice")
+
+
+@on_a_loop
+async def test_too_many_log_ins_at_once_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with core(tmp_path) as here:
+        await here.accounts.create("alice", PASSWORD, None)
+        monkeypatch.setattr(module, "HASHES_WAITING", 0)
+        assert await code_of(here.accounts.log_in("alice", PASSWORD)) is ErrorCode.RATE_LIMITED
+        monkeypatch.undo()
+        await here.accounts.log_in("alice", PASSWORD)
