@@ -7,12 +7,15 @@ everyone. A sender's own connection gets its ack instead of its event. No recipi
 
 from collections.abc import Sequence
 
+from loguru import logger
+
 from chatd.delivery.hub import Hub, Room
 from chatd.delivery.outbox import Outbox
 from chatd.delivery.render import released_push
 from chatd.events import EventKind, GroupCreatedBody, MemberBody, MessageBody
 from chatd.metrics import Metrics
 from chatd.stores.ledger import Entry, Outcome
+from protocol.close import CloseCode
 from protocol.codec import encode
 from protocol.framing import text_message
 
@@ -89,10 +92,16 @@ class Fanout:
         special: set[object] = {entry.origin for entry, _ in run}
         special.update(room.ahead)
         for outbox in room.live:
-            if outbox in special:
-                self._write_some(room, outbox, run, frames)
-            else:
-                outbox.write(data)
+            try:
+                if outbox in special:
+                    self._write_some(room, outbox, run, frames)
+                else:
+                    outbox.write(data)
+            except Exception:
+                # One connection's trouble is its own: it ends, comes back and catches up.
+                logger.exception("a connection of {} failed", outbox.principal.username)
+                outbox.shut(CloseCode.INTERNAL_ERROR)
+                continue
             # After the write: one that was too much has closed the outbox, and counts no more.
             outbox.written[conversation_id] = last
         room.released = last

@@ -206,6 +206,9 @@ class WebSocket(asyncio.Protocol):
             self._end()
 
     def eof_received(self) -> bool:
+        if self._phase is Phase.OPEN:
+            # Before the core half-closes: a write after that would raise, in somebody else's loop.
+            self._end()
         self._core.receive_eof()
         self._flush()
         return False

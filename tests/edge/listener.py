@@ -23,6 +23,8 @@ class Ear:
         self.pongs = 0
         self.pauses = 0
         self.is_closing = False
+        self.was_told_in_time = False
+        """Whether the transport could still be written to when it was told of the end."""
         self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Whether the connection ended cleanly."""
 
@@ -50,6 +52,7 @@ class Ear:
     def closing(self) -> None:
         self._still_open()
         self.is_closing = True
+        self.was_told_in_time = not self.socket.transport.is_closing()
 
     def closed(self, *, clean: bool) -> None:
         assert self.is_closing, "closing comes before closed"

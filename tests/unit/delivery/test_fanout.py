@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from protocol.close import CloseCode
 from tests.support.builders import Reader, append, core, create, direct, join, leave, post
 from tests.support.running import on_a_loop, until
 
@@ -181,3 +182,19 @@ async def test_nobody_hears_of_conversations_of_others(tmp_path: Path) -> None:
         assert carol.frames() == []
         assert here.hub.rooms == {}
         assert here.fanout.audience("7") == 0
+
+
+@on_a_loop
+async def test_a_connection_that_cannot_be_written_to_harms_only_itself(tmp_path: Path) -> None:
+    def broken(data: bytes) -> None:
+        raise RuntimeError("cannot call write() after write_eof()")
+
+    async with core(tmp_path, *USERS) as here:
+        here.release(*await here.commit(create("7", "alice", ["bob", "carol"])))
+        readers = [await here.connect(name) for name in USERS]
+        await until(lambda: here.fanout.audience("7") == 3)
+        readers[1].outbox.write = broken
+        here.release(*await here.commit(post("7", "alice")))
+        assert [reader.seqs("7")[-1:] for reader in readers] == [[2], [1], [2]]
+        assert [reader.closes for reader in readers] == [[], [CloseCode.INTERNAL_ERROR], []]
+        assert readers[1].outbox.written["7"] == 1, "it will catch up when it comes back"
