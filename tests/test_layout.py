@@ -38,6 +38,7 @@ LAYER_OF = {
     "chatd.edge": "doors",
     "chatd.api": "doors",
     "chatd.app": "app",
+    "chatd.node": "app",
     "chatd.cli": "app",
     "chatd.demo": "app",
     "chatd.config": "app",

@@ -52,7 +52,8 @@ class Journal:
         self._is_scheduled = False
 
     def submit(self, entry: Entry) -> None:
-        """Append an event; `entry.done` is called with the outcome, after the event was released.
+        """Append an event; `entry.done` is called with the outcome, after the commit and before the
+        event is released.
 
         Entries that one caller submits one after the other are numbered in that order.
 

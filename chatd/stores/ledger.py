@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, gc=False):
     origin: object = None
     """What it came by: delivery gives it the ack and not the event. Nothing to the store."""
     done: Done | None = None
-    """Called once on the loop, after the events of the commit were handed to delivery."""
+    """Called once on the loop with the outcome, before the event is handed to delivery."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
