@@ -35,7 +35,7 @@ def test_it_is_waited_for_and_stopped(tmp_path: Path) -> None:
 
 
 def test_one_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
-    server = child("import sys; print('first'); sys.exit('no such disk')", tmp_path)
+    server = child("import sys; print('first', flush=True); sys.exit('no such disk')", tmp_path)
     with pytest.raises(BenchError, match="child ended with code 1: no such disk"):
         server.wait_until(lambda: False)
     server.stop()
