@@ -161,6 +161,11 @@ class Connection:
         self._session.closing()
         self.outbox.close()
         self._inbox = None
+        # Now, and not when the socket is gone: a client that is no longer there answers no close.
+        node = self._node
+        node.tasks.start(
+            node.presence.disconnected(self.outbox, self.connection_id), name="disconnected"
+        )
 
     def closed(self, *, clean: bool) -> None:
         node = self._node
@@ -172,9 +177,6 @@ class Connection:
             confirmed = self.outbox.take_confirmed(everything=True)
             node.receipts.delivered(self.principal.username, confirmed)
         node.subscriptions.disconnect(self.outbox)
-        node.tasks.start(
-            node.presence.disconnected(self.outbox, self.connection_id), name="disconnected"
-        )
 
     # Pinged
 

@@ -227,3 +227,16 @@ async def test_a_token_that_ends_closes_the_connection(tmp_path: Path) -> None:
             home.pass_seconds(PING_SECONDS)
             assert (await bob.frame()).opcode == PING
             assert (await bob.frame()).code == CloseCode.TOKEN_EXPIRED
+
+
+@on_a_loop
+async def test_who_answers_neither_ping_nor_close_is_offline_at_once(tmp_path: Path) -> None:
+    async with house(tmp_path) as home, home.visit("bob") as bob:
+        home.pass_seconds(PING_SECONDS)
+        assert (await bob.frame()).opcode == PING
+        assert await home.here.leases.online(["bob"])
+        home.pass_seconds(PONG_SECONDS)
+        assert (await bob.frame()).opcode == CLOSE
+        # The close frame has arrived; the socket still waits for the answer that will not come.
+        assert not await home.here.leases.online(["bob"])
+        assert home.here.metrics.connections == 1
