@@ -29,6 +29,7 @@ class Conversations:
         self._control = control
         self._clock = clock
         self._nonces = ids.Nonces()
+        self._group_ids = ids.GroupIds()
 
     async def open_direct(self, principal: Principal, request: NewOneToOneChat) -> str:
         """Make the direct conversation with a user, if it is not there; its id. The other is told.
@@ -63,7 +64,7 @@ class Conversations:
             raise invalid_field("name", "a group's name has visible characters, and no line breaks")
         members = list(dict.fromkeys([principal.username, *request.members]))
         body = GroupCreatedBody(request.name, members, request.open, request.history)
-        group_id = ids.new_group_id(self._clock.now_ms())
+        group_id = self._group_ids.new(self._clock.now_ms())
         self._submit(EventKind.GROUP_CREATED, group_id, principal, body, origin, done)
 
     async def append_group(self, principal: Principal, request: CreateGroup) -> Outcome:

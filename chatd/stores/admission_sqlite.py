@@ -66,6 +66,9 @@ class Admission:
                     return Outcome(ErrorCode.NOT_A_MEMBER)
                 return conversation, False
             case EventKind.GROUP_CREATED:
+                if conversation is not None:
+                    # Two nodes made the same id: the next try has another.
+                    return Outcome(ErrorCode.UNAVAILABLE)
                 return self._create_group(connection, entry)
             case EventKind.MEMBER_JOINED:
                 return self._join(connection, entry, conversation)

@@ -460,3 +460,13 @@ async def test_an_entry_may_build_on_one_before_it_in_the_call(stores: StoresBac
         outcomes = await ledger.append(entries)
         assert codes(outcomes) == [None, None, None, None, ErrorCode.NOT_A_MEMBER, None, None]
         assert seqs(outcomes) == [1, 2, 3, 4, 0, 5, 6]
+
+
+@on_a_loop
+async def test_a_group_id_that_is_there_is_refused_alone(stores: StoresBackend) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, *USERS)
+        await append(ledger, create("7", "alice"))
+        outcomes = await ledger.append([create("7", "bob"), create("8", "bob")])
+        assert codes(outcomes) == [ErrorCode.UNAVAILABLE, None]
+        assert await conversations.membership("7", "bob") is None

@@ -62,8 +62,8 @@ def test_a_direct_id_is_symmetric_and_the_pairs_own(one: str, other: str, third:
 
 @given(st.integers(1_704_067_200_000, 4_000_000_000_000), st.integers(0, 2**22 - 1))
 def test_a_group_id_is_a_conversation_id_of_no_direct_chat(now_ms: int, random_bits: int) -> None:
-    group_id = ids.new_group_id(now_ms, lambda bits: random_bits)
+    group_id = ids.GroupIds(lambda bits: random_bits).new(now_ms)
     assert group_id.isdecimal()
     assert len(group_id) <= limits.CONVERSATION_ID_CHARS
-    later = ids.new_group_id(now_ms + 1, lambda bits: 0)
+    later = ids.GroupIds(lambda bits: 0).new(now_ms + 1)
     assert int(later) > int(group_id)
