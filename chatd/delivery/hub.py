@@ -37,8 +37,8 @@ class Room:
         self.live: dict[Outbox, None] = {}
         self.behind: dict[Outbox, Behind] = {}
         self.ahead: dict[Outbox, int] = {}
-        """Live connections that catch-up took above `released`: committed, read, and
-        not yet handed over."""
+        """Live connections that start above `released`: what their user has been delivered, by
+        another node, is not handed over here yet."""
         self._users = 0
 
     def attach(self, outbox: Outbox, position: int) -> Behind | None:
