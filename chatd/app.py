@@ -17,9 +17,11 @@ from chatd.data_dir import DataDir
 from chatd.errors import StartError
 from chatd.fabric.bus_memory import MemoryBus
 from chatd.fabric.cache_memory import MemoryCache
+from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
 from chatd.metrics import Metrics
 from chatd.node import Adapters, Listeners, Node
+from chatd.stores.admission_sqlite import Admission
 from chatd.stores.conversation_store_sqlite import SqliteConversationStore
 from chatd.stores.ledger_sqlite import SqliteLedger
 from chatd.stores.thread_sqlite import SqliteThread, migrate
@@ -105,14 +107,15 @@ class App:
         migrate(data_dir.database)
         writer = SqliteThread(data_dir.database, "sqlite-writer", commits=True)
         reader = SqliteThread(data_dir.database, "sqlite-reader", commits=False)
-        clock, metrics = SystemClock(), Metrics()
+        clock, metrics, admission = SystemClock(), Metrics(), Admission()
         adapters = Adapters(
-            users=SqliteUserStore(writer, reader),
+            users=SqliteUserStore(writer, reader, admission),
             conversations=SqliteConversationStore(writer, reader),
-            ledger=SqliteLedger(writer, reader),
+            ledger=SqliteLedger(writer, reader, admission),
             bus=MemoryBus(),
             cache=MemoryCache(clock, metrics),
             leases=MemoryPresenceLeases(clock),
+            offline_queue=MemoryOfflineQueue(metrics),
             clock=clock,
             metrics=metrics,
         )

@@ -1,34 +1,40 @@
 """From a request to the service method that answers it, and from what a service
 raises to the reply.
 
-A request that appends to a conversation is handed to the journal at once and answered by a
-callback, so that a connection's sends keep their order and share commits; any other is a coroutine
-that the connection runs.
+A request that appends to a conversation, or moves a cursor, is handed over at once and answered by
+a callback, so that a connection's sends keep their order and share commits; any other is a
+coroutine that the connection runs, one at a time, but for RESUME, which may take long and runs
+beside the others.
 """
 
 import secrets
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from loguru import logger
 
 from chatd.auth import Principal
 from chatd.delivery import render
 from chatd.delivery.outbox import Outbox
-from chatd.errors import BackendError, ChatError, no_such_user, unavailable
+from chatd.errors import BackendError, ChatError, unavailable
 from chatd.services.bootstrap import Bootstrap
+from chatd.services.changes import Changes
 from chatd.services.conversations import Conversations
 from chatd.services.history import Histories
 from chatd.services.messages import Messages
 from chatd.services.presence import Presence
+from chatd.services.receipts import Receipts
+from chatd.services.refusals import refusal
+from chatd.services.subscriptions import Subscriptions
+from chatd.services.typing_status import TypingStatus
 from chatd.stores.ledger import Done, Entry, Outcome
 from protocol import pushes, requests
-from protocol.errors import ERRORS, ErrorCode
+from protocol.errors import ErrorCode
 from protocol.requests import Request
 
 R = TypeVar("R", bound=Request)
-Work = Coroutine[Any, Any, pushes.Reply]
+Work = Coroutine[Any, Any, pushes.Reply | None]
 
 
 class Caller(Protocol):
@@ -48,23 +54,21 @@ class Caller(Protocol):
 
     def append_done(self) -> None: ...
 
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what need not be done before the next request."""
+        ...
+
 
 class Services(NamedTuple):
     messages: Messages
+    changes: Changes
     conversations: Conversations
+    subscriptions: Subscriptions
+    receipts: Receipts
+    typing_status: TypingStatus
     histories: Histories
     bootstrap: Bootstrap
     presence: Presence
-
-
-_REFUSALS: Final[dict[ErrorCode, str]] = {
-    ErrorCode.NOT_A_MEMBER: "there is no such conversation that you are in or may join",
-    ErrorCode.ALREADY_A_MEMBER: "the user is already in the group",
-    ErrorCode.GROUP_FULL: "the group is full",
-    ErrorCode.LAST_ADMIN: "you are the only admin; make somebody else one before you leave",
-    ErrorCode.CLIENT_MSG_ID_REUSED: "this clientMsgId was used for another message; use a new one",
-    ErrorCode.UNAVAILABLE: "not acked; send again with the same clientMsgId",
-}
 
 
 class Dispatcher:
@@ -75,13 +79,19 @@ class Dispatcher:
             requests.CreateGroup: services.conversations.create_group,
             requests.JoinGroup: services.conversations.join_group,
             requests.LeaveGroup: services.conversations.leave_group,
+            requests.EditMessage: services.changes.edit,
+            requests.DeleteMessage: services.changes.delete,
+            requests.React: services.changes.react,
         }
+        self._receipts = services.receipts
         self._works: dict[type[Request], Callable[[Caller, Any], Work]] = {
             requests.GetOneToOneHistory: _with(services.histories.direct),
             requests.GetGroupChatHistory: _with(services.histories.group),
             requests.InitData: _with(services.bootstrap.init_data),
             requests.NewOneToOneChat: partial(_open_direct, services.conversations),
             requests.SubscribePresence: partial(_subscribe_presence, services.presence),
+            requests.Resume: partial(_resume, services.subscriptions),
+            requests.Typing: partial(_typing, services.typing_status),
             requests.Ping: _pong,
         }
 
@@ -94,13 +104,25 @@ class Dispatcher:
             caller.reply(error_reply(ChatError(ErrorCode.FORBIDDEN, words), request.ref))
             return None
         append = self._appends.get(type(request))
-        if append is None:
-            return _answer(caller, request, self._works[type(request)])
+        if append is None and not isinstance(request, requests.Ack | requests.MarkRead):
+            work = _answer(caller, request, self._works[type(request)])
+            if isinstance(request, requests.Resume):
+                caller.run_beside(work)
+                return None
+            return work
         caller.append_begun()
         try:
-            append(
-                caller.principal, request, caller.outbox, partial(_appended, caller, request.ref)
-            )
+            if append is not None:
+                done = partial(_appended, caller, request.ref)
+                append(caller.principal, request, caller.outbox, done)
+            else:
+                assert isinstance(request, requests.Ack | requests.MarkRead)
+                self._receipts.advance(
+                    caller.principal,
+                    request,
+                    caller.outbox,
+                    partial(_advanced, caller, request.ref),
+                )
         except Exception as error:
             caller.append_done()
             caller.reply(error_reply(error, request.ref))
@@ -136,16 +158,6 @@ def new_incident(error: BaseException) -> str:
     return incident
 
 
-def refusal(entry: Entry, outcome: Outcome) -> ChatError:
-    """Why the ledger refused an entry, in words."""
-    assert outcome.code is not None
-    if outcome.code is ErrorCode.NO_SUCH_USER:
-        return no_such_user(outcome.detail)
-    words = _REFUSALS.get(outcome.code, ERRORS[outcome.code].when)
-    wait = 1000 if ERRORS[outcome.code].temporary else None
-    return ChatError(outcome.code, words, retry_after_ms=wait)
-
-
 def _appended(caller: Caller, ref: str | None, entry: Entry, outcome: Outcome) -> None:
     caller.append_done()
     if outcome.code is None:
@@ -154,12 +166,24 @@ def _appended(caller: Caller, ref: str | None, entry: Entry, outcome: Outcome) -
         caller.reply(error_reply(refusal(entry, outcome), ref))
 
 
+def _advanced(caller: Caller, ref: str | None, error: ChatError | None) -> None:
+    caller.append_done()
+    if error is not None:
+        caller.reply(error_reply(error, ref))
+    elif ref is not None:
+        caller.reply(pushes.Success(ref=ref))
+
+
 async def _answer(caller: Caller, request: Request, work: Callable[[Caller, Any], Work]) -> None:
+    # Who does not take what it is sent is not answered more: the socket's pace is its pace.
+    await caller.outbox.drained()
+    reply: pushes.Reply | None
     try:
         reply = await work(caller, request)
     except Exception as error:
         reply = error_reply(error, request.ref)
-    caller.reply(reply)
+    if reply is not None:
+        caller.reply(reply)
 
 
 def _with(method: Callable[[Principal, R], Work]) -> Callable[[Caller, R], Work]:
@@ -182,3 +206,13 @@ async def _subscribe_presence(
 
 async def _pong(caller: Caller, request: requests.Ping) -> pushes.Pong:
     return pushes.Pong(ref=request.ref)
+
+
+async def _resume(
+    subscriptions: Subscriptions, caller: Caller, request: requests.Resume
+) -> pushes.Success:
+    return await subscriptions.resume(caller.principal, caller.outbox, request)
+
+
+async def _typing(typing_status: TypingStatus, caller: Caller, request: requests.Typing) -> None:
+    await typing_status.typing(caller.principal, request)

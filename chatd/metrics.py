@@ -24,6 +24,15 @@ TABLE: Final[dict[str, MetricInfo]] = {
     "journal_waiting": MetricInfo("gauge", "entries that wait for a commit"),
     "deliveries": MetricInfo("counter", "events handed to connections as they were released"),
     "offline_deliveries": MetricInfo("counter", "events handed to connections that were behind"),
+    "pages_read": MetricInfo("counter", "pages of events read from the store to catch up"),
+    "page_bytes": MetricInfo("gauge", "bytes of pages kept for those who catch up"),
+    "resyncs": MetricInfo("counter", "conversations that a slow connection fell behind in"),
+    "receipts": MetricInfo("counter", "receipts told, by user"),
+    "rate_limited": MetricInfo("counter", "frames refused because they came too fast"),
+    "floods": MetricInfo("counter", "connections closed because they went on nevertheless"),
+    "offline_jobs": MetricInfo("counter", "jobs done for members who are away"),
+    "offline_jobs_waiting": MetricInfo("gauge", "jobs that wait"),
+    "offline_jobs_dropped": MetricInfo("counter", "jobs dropped because too many waited"),
     "slow_consumers": MetricInfo("counter", "connections closed because their outbox was full"),
     "keepalive_timeouts": MetricInfo("counter", "connections closed because no pong came"),
     "cursors_waiting": MetricInfo("gauge", "delivered cursors that wait to be stored"),
@@ -54,6 +63,15 @@ class Metrics:
     journal_waiting: int
     deliveries: int
     offline_deliveries: int
+    pages_read: int
+    page_bytes: int
+    resyncs: int
+    receipts: int
+    rate_limited: int
+    floods: int
+    offline_jobs: int
+    offline_jobs_waiting: int
+    offline_jobs_dropped: int
     slow_consumers: int
     keepalive_timeouts: int
     cursors_waiting: int

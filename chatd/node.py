@@ -18,25 +18,33 @@ from chatd.config import Config
 from chatd.delivery.catchup import Catchup
 from chatd.delivery.fanout import Fanout
 from chatd.delivery.hub import Hub
+from chatd.delivery.pages import Pages
 from chatd.dispatch import Dispatcher, Services
 from chatd.edge.connection import NodeContext
+from chatd.edge.frame_limits import FrameLimits
 from chatd.edge.keepalive import Keepalive
 from chatd.edge.server import DoorServer
 from chatd.errors import BackendError
 from chatd.fabric.bus import Bus
 from chatd.fabric.cache import Cache
+from chatd.fabric.offline_queue import OfflineQueue
 from chatd.fabric.presence_leases import PresenceLeases
 from chatd.metrics import Metrics
 from chatd.services.accounts import Accounts
+from chatd.services.blocks import Blocks
 from chatd.services.bootstrap import Bootstrap
+from chatd.services.changes import Changes
 from chatd.services.control import Control
 from chatd.services.conversations import Conversations
+from chatd.services.groups import Groups
 from chatd.services.history import Histories
 from chatd.services.journal import Journal
 from chatd.services.messages import Messages
+from chatd.services.offline import Offline
 from chatd.services.presence import Presence
 from chatd.services.receipts import Receipts
 from chatd.services.subscriptions import Subscriptions
+from chatd.services.typing_status import TypingStatus
 from chatd.stores.conversation_store import ConversationStore
 from chatd.stores.ledger import Ledger
 from chatd.stores.user_store import UserStore
@@ -56,6 +64,7 @@ class Adapters(NamedTuple):
     bus: Bus
     cache: Cache
     leases: PresenceLeases
+    offline_queue: OfflineQueue
     clock: Clock
     metrics: Metrics
 
@@ -70,7 +79,7 @@ class Listeners(NamedTuple):
 
 class Node:
     def __init__(self, config: Config, adapters: Adapters, secret: bytes) -> None:
-        users, store, ledger, bus, cache, leases, clock, metrics = adapters
+        users, store, ledger, bus, cache, leases, offline_queue, clock, metrics = adapters
         self._config = config
         self._adapters = adapters
         hub = Hub()
@@ -87,19 +96,35 @@ class Node:
             registration=config.registration,
             bcrypt_cost=config.bcrypt_cost,
         )
-        self._receipts = Receipts(store, metrics)
+        self._receipts = Receipts(store, ledger, self._control, metrics)
         self._presence = Presence(leases, users, store, hub, bus, clock)
         mac_key = hashlib.blake2b(secret, digest_size=32, person=b"chatd body mac").digest()
-        self._journal = Journal(ledger, Fanout(hub, metrics), metrics, mac_key)
+        pages = Pages(ledger, metrics)
+        self._offline = Offline(offline_queue, store, leases, hub)
+        self._journal = Journal(ledger, Fanout(hub, pages, metrics), metrics, mac_key)
         self._journal.befriended = self._presence.befriended
+        self._journal.released = self._offline.note
         self._subscriptions = Subscriptions(
-            hub, store, ledger, self._receipts, Catchup(ledger, metrics), self._journal.settled
+            hub, store, ledger, self._receipts, Catchup(pages, metrics), self._journal.settled
         )
-        self._conversations = Conversations(self._journal, store, self._control, clock)
+        self._conversations = Conversations(self._journal, store, users, self._control, clock)
+        self._typing_status = TypingStatus(store, hub, bus)
+        self._frame_limits = FrameLimits() if config.rate_limits == "on" else None
         self._services = Services(
             messages=Messages(self._journal, clock),
+            changes=Changes(self._journal, clock),
             conversations=self._conversations,
-            histories=Histories(self._accounts, store, ledger, self._presence, self._receipts),
+            subscriptions=self._subscriptions,
+            receipts=self._receipts,
+            typing_status=self._typing_status,
+            histories=Histories(
+                self._accounts,
+                store,
+                ledger,
+                self._presence,
+                self._receipts,
+                lambda: metrics.commits,
+            ),
             bootstrap=Bootstrap(self._accounts, store, self._presence, self._receipts),
             presence=self._presence,
         )
@@ -107,7 +132,13 @@ class Node:
         self._http = HttpServer(
             application(
                 ApiContext(
-                    self._accounts, clock, metrics, self._all_roles_accept, config.metrics_allow
+                    self._accounts,
+                    Groups(self._journal, store, clock),
+                    Blocks(users, self._accounts, self._presence, clock),
+                    clock,
+                    metrics,
+                    self._all_roles_accept,
+                    config.metrics_allow,
                 )
             )
         )
@@ -120,6 +151,8 @@ class Node:
         users, store = self._adapters.users, self._adapters.conversations
         await self._control.start()
         await self._presence.start()
+        await self._typing_status.start()
+        await self._offline.start()
         if with_demo:
             await demo.create(self._accounts, users, store, self._conversations)
         context = NodeContext(
@@ -132,6 +165,7 @@ class Node:
             self._adapters.metrics,
             self._tasks,
             await users.log_id(),
+            self._frame_limits,
         )
         for door, listener in ((Door.CHAT, listeners.chat), (Door.PRESENCE, listeners.presence)):
             server = DoorServer(
@@ -145,7 +179,7 @@ class Node:
             self._doors.append(server)
         self._serving = [
             asyncio.create_task(self._http.serve(listeners.http), name="http"),
-            asyncio.create_task(_sweep(self._presence), name="sweep"),
+            asyncio.create_task(_sweep(self._presence, self._frame_limits), name="sweep"),
         ]
         self._keepalive.start()
         # What is there now stays: the collector need not look at it again and again.
@@ -166,6 +200,8 @@ class Node:
         await self._tasks.finish(_LAST_TASKS_SECONDS)
         await self._subscriptions.stop()
         await self._receipts.drain()
+        await self._offline.stop()
+        await self._typing_status.stop()
         await self._presence.stop()
         await self._control.stop()
         self._accounts.close()
@@ -179,9 +215,11 @@ class Node:
         )
 
 
-async def _sweep(presence: Presence) -> None:
+async def _sweep(presence: Presence, frame_limits: FrameLimits | None) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
+        if frame_limits is not None:
+            frame_limits.sweep(asyncio.get_running_loop().time())
         try:
             await presence.sweep()
         except BackendError as error:

@@ -1,7 +1,7 @@
 """Prints docs/protocol.md from the types of this package; gives the JSON Schema of every frame.
 
 A frame, field, code or limit that is added shows up here by itself; only its words are in
-`catalogue_prose`, and a test fails where they are missing.
+`catalogue_prose` and `catalogue_fields`, and a test fails where they are missing.
 """
 
 import re
@@ -15,16 +15,13 @@ import msgspec
 import protocol
 from protocol import limits, pushes, requests
 from protocol.catalogue_examples import EXCHANGES, PUSHES
+from protocol.catalogue_fields import LIMITS, REQUEST_FIELDS, SERVER_FIELDS, SPECIAL_FIELDS
 from protocol.catalogue_introduction import INTRODUCTION
 from protocol.catalogue_prose import (
     COMMON_ERRORS,
-    LIMITS,
     ON_PRESENCE_DOOR,
-    REQUEST_FIELDS,
     REQUESTS,
-    SERVER_FIELDS,
     SERVER_FRAMES,
-    SPECIAL_FIELDS,
     VALUE_TYPES,
 )
 from protocol.catalogue_schema import json_schema
@@ -52,7 +49,11 @@ SERVER_TYPES: Final = REPLY_TYPES + PUSH_TYPES
 
 TO_SERVER: Final = frozenset({"request", "older spelling"})
 
-_MOST_ITEMS: Final = {"members": limits.CREATE_GROUP_MEMBERS, "users": limits.PRESENCE_USERS}
+_MOST_ITEMS: Final = {
+    "members": limits.CREATE_GROUP_MEMBERS,
+    "positions": limits.RESUME_POSITIONS,
+    "users": limits.PRESENCE_USERS,
+}
 _CONTENT: Final = f"1-{limits.CONTENT_BYTES:,} bytes of UTF-8"
 """Limits of requests that the types do not hold: beyond them the services answer TOO_LARGE."""
 
@@ -138,7 +139,7 @@ def _sections(kinds: Set[str]) -> list[str]:
 
 def _section(entry: Entry) -> str:
     parts = [f"### {entry.title}\n"]
-    words = [entry.cls.__doc__ or "", SERVER_FRAMES.get(entry.cls, "")]
+    words = [" ".join((entry.cls.__doc__ or "").split()), SERVER_FRAMES.get(entry.cls, "")]
     prose = REQUESTS.get(entry.cls)
     if prose is not None:
         words.append(prose.when)

@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from protocol import limits, model, pushes, requests
 from protocol.errors import ErrorCode
 
@@ -22,9 +24,20 @@ _last: Final = model.HistoryMessage(
     sent_at=AT,
     chat_id="alice-bob",
     to="bob",
+    version=1,
+)
+_edited: Final = msgspec.structs.replace(
+    _last, content="hi, bob", version=2, edited_at=AT + 60_000, reactions={"👍": ["bob"]}
 )
 _group_message: Final = model.HistoryMessage(
-    id="m3RkP0aZ9w", seq=4, prev=3, from_="bob", content="morning", sent_at=AT, group_id="g7204651"
+    id="m3RkP0aZ9w",
+    seq=4,
+    prev=3,
+    from_="bob",
+    content="morning",
+    sent_at=AT,
+    group_id="g7204651",
+    version=1,
 )
 
 EXCHANGES: Final = (
@@ -49,12 +62,12 @@ EXCHANGES: Final = (
         pushes.OneToOneChatHistory(
             ref="3",
             chat_id="alice-bob",
-            messages=[_last],
+            messages=[_edited],
             has_more=True,
-            head_seq=7,
+            head_seq=9,
             is_online=False,
             last_seen=AT,
-            peer_delivered_seq=7,
+            peer_delivered_seq=9,
             peer_read_seq=6,
         ),
     ),
@@ -103,6 +116,7 @@ EXCHANGES: Final = (
                 model.GroupSummary(
                     group_id="g7204651",
                     name="demo",
+                    topic="all about demos",
                     role=model.Role.ADMIN,
                     member_count=3,
                     last_seq=4,
@@ -115,8 +129,29 @@ EXCHANGES: Final = (
             has_more=False,
         ),
     ),
-    Exchange(requests.SubscribePresence(ref="10", users=["bob"]), pushes.Success(ref="10")),
-    Exchange(requests.Ping(ref="11"), pushes.Pong(ref="11")),
+    Exchange(
+        requests.Resume(ref="10", positions={"alice-bob": 6, "g7204651": 4, "g7204652": 2}),
+        pushes.Success(ref="10", errors={"g7204652": ErrorCode.NOT_A_MEMBER}),
+    ),
+    Exchange(requests.Ack(ref="11", chat_id="alice-bob", seq=7), pushes.Success(ref="11")),
+    Exchange(requests.MarkRead(ref="12", group_id="g7204651", seq=5), pushes.Success(ref="12")),
+    Exchange(requests.Typing(chat_id="alice-bob", is_typing=True), None),
+    Exchange(
+        requests.EditMessage(
+            ref="13", chat_id="alice-bob", id="m1x0kQ7vT2", content="hi, bob", version=1
+        ),
+        pushes.Success(ref="13", id="m1x0kQ7vT2", seq=8, prev=7, chat_id="alice-bob", version=2),
+    ),
+    Exchange(
+        requests.DeleteMessage(ref="14", chat_id="alice-bob", id="m1x0kQ7vT2"),
+        pushes.Success(ref="14", id="m1x0kQ7vT2", seq=10, prev=9, chat_id="alice-bob"),
+    ),
+    Exchange(
+        requests.React(ref="15", chat_id="alice-bob", id="m1x0kQ7vT2", emoji="👍"),
+        pushes.Success(ref="15", id="m1x0kQ7vT2", seq=9, prev=8, chat_id="alice-bob"),
+    ),
+    Exchange(requests.SubscribePresence(ref="16", users=["bob"]), pushes.Success(ref="16")),
+    Exchange(requests.Ping(ref="17"), pushes.Pong(ref="17")),
     Exchange(requests.Disconnect(), None),
 )
 """Each request, in the order of the union, and a reply to it."""
@@ -168,6 +203,38 @@ PUSHES: Final[tuple[pushes.Push, ...]] = (
         group_id="g7204651", username="dora", by="dora", at=AT, seq=2, prev=1, offline=True
     ),
     pushes.GroupMemberLeft(group_id="g7204651", username="alice", by="alice", at=AT, seq=6, prev=5),
+    pushes.GroupUpdated(
+        group_id="g7204651", topic="all about demos", by="bob", at=AT, seq=7, prev=6
+    ),
+    pushes.RoleChanged(
+        group_id="g7204651",
+        username="bob",
+        role=model.Role.ADMIN,
+        by="alice",
+        at=AT,
+        seq=3,
+        prev=2,
+    ),
+    pushes.MessageEdited(
+        chat_id="alice-bob",
+        id="m1x0kQ7vT2",
+        from_="alice",
+        at=AT,
+        seq=8,
+        prev=7,
+        content="hi, bob",
+        version=2,
+    ),
+    pushes.MessageDeleted(
+        chat_id="alice-bob", id="m1x0kQ7vT2", from_="alice", at=AT, seq=10, prev=9
+    ),
+    pushes.Reaction(
+        chat_id="alice-bob", id="m1x0kQ7vT2", from_="bob", at=AT, seq=9, prev=8, emoji="👍"
+    ),
+    pushes.DeliveryReceipt(chat_id="alice-bob", username="bob", seq=7),
+    pushes.ReadReceipt(group_id="g7204652", username="dora", seq=412, others=57),
+    pushes.Typing(chat_id="alice-bob", username="bob", is_typing=True),
+    pushes.Resync(group_id="g7204652", after_seq=340),
     pushes.PresenceUpdate(username="bob", status=model.PresenceStatus.ONLINE, last_seen=None),
 )
 """Each push, in the order of the union."""

@@ -1,6 +1,7 @@
 """The words of docs/protocol.md: what the types in this package cannot say of themselves.
 
-Tables are keyed by type, code or wire name: a test sees what is missing and what is left over.
+Those for fields and limits are in `catalogue_fields`. Tables are keyed by type, code or wire name:
+a test sees what is missing and what is left over.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,13 @@ class RequestProse(NamedTuple):
 _NO_SUCH_USER: Final = {ErrorCode.NO_SUCH_USER: "`to` has no account"}
 _BLOCKED: Final = {ErrorCode.BLOCKED: "one of the two has blocked the other"}
 _NOT_A_MEMBER: Final = {ErrorCode.NOT_A_MEMBER: "the caller is not in the group, or there is none"}
+_NOT_IN_IT: Final = {
+    ErrorCode.NOT_A_MEMBER: "the caller is not in the conversation, or there is none"
+}
+_NO_SUCH_MESSAGE: Final = {
+    ErrorCode.NO_SUCH_MESSAGE: "no such message, or it was deleted, or the caller may not see it"
+}
+_ONE_OF_TWO: Final = "Exactly one of `chatId` and `groupId` says where, else INVALID_FIELD."
 _POST_ERRORS: Final = {
     ErrorCode.TOO_LARGE: "`content` is over its limit",
     ErrorCode.CLIENT_MSG_ID_REUSED: "`clientMsgId` came before with another body",
@@ -103,6 +111,69 @@ REQUESTS: Final[Mapping[type, RequestProse]] = {
         "Ask for what a client shows first: the caller and its most recent conversations.",
         "INIT_DATA.",
     ),
+    requests.Resume: RequestProse(
+        "Ask for what this connection lacks; see [Resuming](#resuming).",
+        "the missing events, then SUCCESS, with `errors` for the conversations that were not "
+        "served: NOT_A_MEMBER.",
+        errors={ErrorCode.TOO_LARGE: "`positions` is over its limit"},
+    ),
+    requests.Ack: RequestProse(
+        "Say that the client has everything up to `seq`; see [Receipts](#receipts). "
+        f"A `seq` above the head is INVALID_FIELD. {_ONE_OF_TWO}",
+        "SUCCESS if the request had a `ref`, when the cursor is stored; else none.",
+        "DELIVERY_RECEIPT",
+        _NOT_IN_IT,
+    ),
+    requests.MarkRead: RequestProse(
+        "Say that the user has read everything up to `seq`; see [Receipts](#receipts). "
+        f"A `seq` above the head is INVALID_FIELD. {_ONE_OF_TWO}",
+        "SUCCESS if the request had a `ref`, when the cursor is stored; else none.",
+        "READ_RECEIPT",
+        _NOT_IN_IT,
+    ),
+    requests.Typing: RequestProse(
+        f"Say that the user is typing, or has stopped; see [Typing](#typing). {_ONE_OF_TWO}",
+        "none, unless it is refused: ERROR.",
+        "TYPING",
+        {**_NOT_IN_IT, **_BLOCKED},
+    ),
+    requests.EditMessage: RequestProse(
+        "Give a message another text, by its author or by an admin of the group: anybody else is "
+        f"FORBIDDEN. {_ONE_OF_TWO}",
+        "SUCCESS with `id`, `seq`, `prev`, `chatId` or `groupId`, and the new `version`.",
+        "MESSAGE_EDITED",
+        {
+            **_NOT_IN_IT,
+            **_BLOCKED,
+            **_NO_SUCH_MESSAGE,
+            ErrorCode.VERSION_CONFLICT: "`version` is not the message's: it was edited meanwhile",
+            ErrorCode.TOO_LARGE: "`content` is over its limit",
+        },
+    ),
+    requests.DeleteMessage: RequestProse(
+        "Delete a message, by its author or by an admin of the group: anybody else is FORBIDDEN. "
+        f"{_ONE_OF_TWO}",
+        "SUCCESS with `id`, `seq`, `prev`, and `chatId` or `groupId`. If it was deleted before, "
+        "`duplicate` is true and `seq` is that of the first time.",
+        "MESSAGE_DELETED",
+        {
+            **_NOT_IN_IT,
+            ErrorCode.NO_SUCH_MESSAGE: "no such message, or the caller may not see it",
+        },
+    ),
+    requests.React: RequestProse(
+        "React to a message with an emoji, or take that back with `remove`. More than one emoji, "
+        f"or none, is INVALID_FIELD. {_ONE_OF_TWO}",
+        "SUCCESS with `id`, `seq`, `prev`, and `chatId` or `groupId`. If there is nothing to do, "
+        "`duplicate` is true and there is no event.",
+        "REACTION",
+        {
+            **_NOT_IN_IT,
+            **_BLOCKED,
+            **_NO_SUCH_MESSAGE,
+            ErrorCode.TOO_LARGE: "the message has as many reactions as it may have",
+        },
+    ),
     requests.SubscribePresence: RequestProse(
         "Watch the presence of friends, or of people in the same group. Strangers are UNKNOWN.",
         "SUCCESS, then PRESENCE_UPDATE for each of `users`, now and on every change.",
@@ -132,6 +203,18 @@ SERVER_FRAMES: Final[Mapping[type, str]] = {
     pushes.GroupCreated: f"A group was made, with the user in it. {_STORED}",
     pushes.GroupMemberJoined: "Somebody entered a group. Sent to the members, the new one too.",
     pushes.GroupMemberLeft: "Somebody left a group. Sent to the members, the former one too.",
+    pushes.GroupUpdated: f"An admin does this with `PATCH /api/conversations/{{id}}`. {_STORED}",
+    pushes.RoleChanged: "An admin gave a member another role, with "
+    f"`PATCH /api/conversations/{{id}}/members/{{username}}`. {_STORED}",
+    pushes.MessageEdited: _STORED,
+    pushes.MessageDeleted: f"Somebody deleted a message. {_STORED}",
+    pushes.Reaction: f"Somebody reacted to a message, or took that back. {_STORED}",
+    pushes.DeliveryReceipt: "Who has received a message; see [Receipts](#receipts).",
+    pushes.ReadReceipt: "Who has read a message; see [Receipts](#receipts).",
+    pushes.Typing: "Somebody types, or has stopped; see [Typing](#typing).",
+    pushes.Resync: "`afterSeq` is 0 after a RESUME from above the head too: what the client keeps "
+    "of the conversation does not hold then. See [Resuming](#resuming) and "
+    "[Slow readers](#slow-readers).",
     pushes.PresenceUpdate: "A user's presence, after SUBSCRIBE_PRESENCE and on every change. "
     "Friends see each other without asking.",
 }
@@ -147,125 +230,3 @@ VALUE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     model.GroupSummary,
 )
 """Objects inside frames, in the order of the page; `Limits` is the table of limits."""
-
-REQUEST_FIELDS: Final[Mapping[str, str]] = {
-    "ref": "repeated by the reply, ERROR too",
-    "from": "the caller, as the token has it; anybody else is FORBIDDEN",
-    "content": "the text",
-    "clientMsgId": "makes a repeat harmless; printable, chosen anew for every message",
-    "replyTo": "the `id` of the message that this one answers, of the same conversation",
-    "mentions": "usernames that the text speaks to",
-    "ttlSeconds": "for messages that vanish; refused with INVALID_FIELD until the server can do it",
-    "to": "the other user",
-    "chatId": "the conversation; with `to` it must be theirs, else INVALID_FIELD",
-    "groupId": "the group",
-    "before": "only messages below this `seq`",
-    "after": "only messages above this `seq`; not together with `before`",
-    "limit": "at most so many messages",
-    "name": "what the group is called; printable, not only spaces",
-    "groupName": "the group's `name`",
-    "members": "usernames of the first members besides the caller",
-    "open": "whether anybody may join; else it takes an invite or an admin",
-    "history": "what new members may read: from their joining on, or all",
-    "invite": "an invite to the group",
-    "users": "usernames to watch",
-}
-
-SERVER_FIELDS: Final[Mapping[str, str]] = {
-    "ref": "the `ref` of the request, if it had one",
-    "id": "the message's id",
-    "seq": "the event's number in the conversation",
-    "prev": "the number before it",
-    "chatId": "the direct conversation",
-    "groupId": "the group",
-    "from": "who wrote it",
-    "to": "the other user of the two",
-    "content": "the text",
-    "sentAt": "when it was stored",
-    "clientMsgId": "as its sender chose it",
-    "replyTo": "the `id` of the message that this one answers",
-    "mentions": "usernames that the text speaks to",
-    "offline": "true when it came while the user was away",
-    "duplicate": "true when the post was stored before: this is its first ack again",
-    "code": "see the table of error codes",
-    "msg": "words for a person; not for programs",
-    "temporary": "whether the same request may succeed later",
-    "retryAfterMs": "how long to wait before the next request, in milliseconds",
-    "messages": "ascending by `seq`",
-    "hasMore": "whether there is more than this frame holds",
-    "headSeq": "the newest number of the conversation",
-    "isOnline": "whether the other user is online",
-    "lastSeen": "when the other user was last online; null while online or unknown",
-    "peerDeliveredSeq": "up to where the other user has received",
-    "peerReadSeq": "up to where the other user has read",
-    "user": "the caller",
-    "chats": "direct conversations, the most recent first",
-    "groups": "groups, the most recent first",
-    "connectionId": "names this connection in the server's log",
-    "protocol": "the version of this page",
-    "logId": "new after a restore from backup: a client then drops the positions that it kept",
-    "serverTime": "the server's clock",
-    "limits": "see the table of limits",
-    "name": "what the group is called",
-    "by": "who did it",
-    "members": "usernames of all members, the maker too",
-    "open": "whether anybody may join",
-    "history": "what new members may read",
-    "at": "when it was stored",
-    "username": "the user",
-    "status": "UNKNOWN when the server cannot or may not tell",
-    "displayName": "the name to show; the username when left out",
-    "peer": "the other user",
-    "lastSeq": "the newest number of the conversation",
-    "deliveredSeq": "up to where the caller has received",
-    "readSeq": "up to where the caller has read",
-    "unread": 'messages of others after `readSeq`: a number, or beyond the limit a string: "100+"',
-    "lastMessage": "the newest message, if there is one",
-    "role": "what the caller is in the group",
-    "memberCount": "how many members the group has",
-}
-
-SPECIAL_FIELDS: Final[Mapping[tuple[type, str], str]] = {
-    (requests.GroupChat, "to"): "the older spelling of `groupId`; ignored when that is there",
-    (requests.GroupChat, "groupId"): "the group; required unless `to` is there",
-    (pushes.Success, "id"): "the new message's id",
-    (pushes.Info, "user"): "the caller's username",
-    (pushes.NewOneToOneChat, "from"): "who opened it",
-    (model.User, "username"): "the user's name, which never changes",
-    (model.ChatSummary, "lastSeen"): "when the other user was last online, if offline",
-    (pushes.GroupMemberJoined, "username"): "who entered",
-    (pushes.GroupMemberLeft, "username"): "who left",
-    (pushes.PresenceUpdate, "lastSeen"): "when the user was last online; null if ONLINE or unknown",
-}
-"""Meanings that differ from those of the other fields with the same name."""
-
-
-class LimitProse(NamedTuple):
-    of: str
-    beyond: str
-
-
-LIMITS: Final[Mapping[str, LimitProse]] = {
-    "CONTENT_BYTES": LimitProse("`content` of a message, bytes of UTF-8; at least 1", "TOO_LARGE"),
-    "FRAME_BYTES": LimitProse("a WebSocket message to the server, bytes", "close 1009"),
-    "GROUP_MEMBERS": LimitProse("members of a group", "GROUP_FULL"),
-    "CREATE_GROUP_MEMBERS": LimitProse("`members` of one CREATE_GROUP", "TOO_LARGE"),
-    "CLIENT_MSG_ID_CHARS": LimitProse("`clientMsgId`, characters", "INVALID_FIELD"),
-    "REF_CHARS": LimitProse("`ref`, characters", "INVALID_FIELD, without a `ref`"),
-    "MESSAGE_ID_CHARS": LimitProse("`id` of a message, characters", "INVALID_FIELD"),
-    "CONVERSATION_ID_CHARS": LimitProse("`chatId` or `groupId`, characters", "INVALID_FIELD"),
-    "GROUP_NAME_CHARS": LimitProse("`name` of a group, characters", "INVALID_FIELD"),
-    "INVITE_CHARS": LimitProse("`invite`, characters", "INVALID_FIELD"),
-    "HISTORY_PAGE": LimitProse("messages of a history page", "INVALID_FIELD"),
-    "HISTORY_PAGE_DEFAULT": LimitProse("messages of a page when `limit` is left out", "nothing"),
-    "INIT_DATA_CONVERSATIONS": LimitProse(
-        "conversations in INIT_DATA", "only the most recent, `hasMore` is true"
-    ),
-    "MENTIONS": LimitProse("`mentions` of a message", "INVALID_FIELD"),
-    "PRESENCE_USERS": LimitProse("`users` of one SUBSCRIBE_PRESENCE", "TOO_LARGE"),
-    "UNREAD_CAP": LimitProse("unread messages that are counted", "`unread` is a string with a +"),
-    "TTL_SECONDS": LimitProse("`ttlSeconds`, seconds", "INVALID_FIELD"),
-    "MALFORMED_IN_A_ROW": LimitProse(
-        "messages in a row that are no request", "close 4502 at the last of them"
-    ),
-}

@@ -38,6 +38,8 @@ def json_type(kind: inspect.Type) -> str:
             return "null"
         case inspect.ListType(item_type=item):
             return f"array of {json_type(item)}"
+        case inspect.DictType(value_type=item):
+            return f"object of {json_type(item)}"
         case inspect.UnionType(types=parts):
             return " or ".join(map(json_type, parts))
         case inspect.EnumType(cls=cls) | inspect.StructType(cls=cls):
@@ -47,7 +49,7 @@ def json_type(kind: inspect.Type) -> str:
 
 
 def limit_of(kind: inspect.Type, items: int | None = None) -> str:
-    """The limits of a value; `items` bounds a list whose type does not."""
+    """The limits of a value; `items` bounds a list or an object whose type does not."""
     match _bare(kind):
         case inspect.StrType(pattern=str(pattern)):
             return f"`{portable(pattern)}`"
@@ -55,7 +57,10 @@ def limit_of(kind: inspect.Type, items: int | None = None) -> str:
             return f"{low or 0}-{high:,} characters"
         case inspect.IntType(ge=int(low), le=int(high)):
             return f"{low}-{high:,}"
-        case inspect.ListType(item_type=item, max_length=high):
+        case (
+            inspect.ListType(item_type=item, max_length=high)
+            | inspect.DictType(value_type=item, max_length=high)
+        ):
             most, each = high or items, limit_of(item)
             limits = [f"at most {most:,} items"] if most else []
             if each != NOTHING:

@@ -23,6 +23,12 @@ PRESENCE_USERS: Final = 200
 UNREAD_CAP: Final = 100
 TTL_SECONDS: Final = 604_800
 MALFORMED_IN_A_ROW: Final = 10
+RESUME_POSITIONS: Final = 1_000
+EMOJI_CHARS: Final = 32
+REACTIONS: Final = 200
+"""Of one message, of all users together."""
+TOPIC_CHARS: Final = 250
+AVATAR_URL_CHARS: Final = 500
 
 
 class Limits(msgspec.Struct, frozen=True, rename="camel"):
@@ -37,3 +43,4 @@ class Limits(msgspec.Struct, frozen=True, rename="camel"):
     history_page: int = HISTORY_PAGE
     presence_users: int = PRESENCE_USERS
     mentions: int = MENTIONS
+    resume_positions: int = RESUME_POSITIONS

@@ -89,6 +89,15 @@ class HistoryMessage(Value, frozen=True, kw_only=True):
     client_msg_id: str | None = None
     reply_to: str | None = None
     mentions: list[str] | None = None
+    version: int
+    """1 as posted, one more with each edit."""
+    edited_at: int | None = None
+    edited_by: str | None = None
+    """Who edited it last, when it was not its author."""
+    reactions: dict[str, list[str]] | None = None
+    """By emoji, the users who reacted with it, in the order in which they did."""
+    deleted: bool = False
+    """Its content is gone and empty here."""
 
 
 class ChatSummary(Value, frozen=True, kw_only=True):
@@ -111,6 +120,8 @@ class GroupSummary(Value, frozen=True, kw_only=True):
 
     group_id: str
     name: str
+    topic: str | None = None
+    avatar_url: str | None = None
     role: Role
     member_count: int
     last_seq: int

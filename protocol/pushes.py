@@ -11,6 +11,7 @@ from protocol.model import (
     HistoryVisibility,
     PresenceStatus,
     Ref,
+    Role,
     User,
 )
 
@@ -36,6 +37,11 @@ class Success(ReplyFrame, tag="SUCCESS", frozen=True, kw_only=True):
     sent_at: int | None = None
     client_msg_id: str | None = None
     duplicate: bool = False
+    """The request had been carried out before; the reply tells of the first time."""
+    version: int | None = None
+    """Of an edited message."""
+    errors: dict[str, ErrorCode] | None = None
+    """Of a RESUME: by conversation, why it was not served."""
 
 
 class Error(ReplyFrame, tag="ERROR", frozen=True, kw_only=True):
@@ -158,6 +164,96 @@ class GroupMemberLeft(Frame, tag="GROUP_MEMBER_LEFT", frozen=True, kw_only=True)
     offline: bool = False
 
 
+class GroupUpdated(Frame, tag="GROUP_UPDATED", frozen=True, kw_only=True):
+    """What is absent did not change; a topic or an avatar that is "" was removed."""
+
+    group_id: str
+    name: str | None = None
+    topic: str | None = None
+    avatar_url: str | None = None
+    by: str
+    at: int
+    seq: int
+    prev: int
+    offline: bool = False
+
+
+class RoleChanged(Frame, tag="ROLE_CHANGED", frozen=True, kw_only=True):
+    group_id: str
+    username: str
+    role: Role
+    by: str
+    at: int
+    seq: int
+    prev: int
+    offline: bool = False
+
+
+class OnMessage(Frame, frozen=True, kw_only=True):
+    """An event that changes a message: `id` is the message's."""
+
+    chat_id: str | None = None
+    group_id: str | None = None
+    id: str
+    from_: str = msgspec.field(name="from")
+    at: int
+    seq: int
+    prev: int
+    offline: bool = False
+
+
+class MessageEdited(OnMessage, tag="MESSAGE_EDITED", frozen=True, kw_only=True):
+    """`content` is "" when the message was deleted since."""
+
+    content: str
+    version: int
+
+
+class MessageDeleted(OnMessage, tag="MESSAGE_DELETED", frozen=True, kw_only=True):
+    pass
+
+
+class Reaction(OnMessage, tag="REACTION", frozen=True, kw_only=True):
+    emoji: str
+    remove: bool = False
+
+
+class Receipt(Frame, frozen=True, kw_only=True):
+    """`username` has everything up to `seq`."""
+
+    chat_id: str | None = None
+    group_id: str | None = None
+    username: str
+    seq: int
+    others: int | None = None
+    """In a big group: how many more users have moved on in the same moment; one frame
+    stands for all of them."""
+
+
+class DeliveryReceipt(Receipt, tag="DELIVERY_RECEIPT", frozen=True, kw_only=True):
+    pass
+
+
+class ReadReceipt(Receipt, tag="READ_RECEIPT", frozen=True, kw_only=True):
+    pass
+
+
+class Typing(Frame, tag="TYPING", frozen=True, kw_only=True):
+    chat_id: str | None = None
+    group_id: str | None = None
+    username: str
+    is_typing: bool
+
+
+class Resync(Frame, tag="RESYNC", frozen=True, kw_only=True):
+    """The connection was sent everything up to `afterSeq`; what follows was too much for it
+    and comes from the log."""
+
+    chat_id: str | None = None
+    group_id: str | None = None
+    after_seq: int
+
+
 class PresenceUpdate(Frame, tag="PRESENCE_UPDATE", frozen=True, kw_only=True):
     username: str
     status: PresenceStatus
@@ -174,6 +270,15 @@ Push = (
     | GroupCreated
     | GroupMemberJoined
     | GroupMemberLeft
+    | GroupUpdated
+    | RoleChanged
+    | MessageEdited
+    | MessageDeleted
+    | Reaction
+    | DeliveryReceipt
+    | ReadReceipt
+    | Typing
+    | Resync
     | PresenceUpdate
 )
 ServerFrame = Reply | Push

@@ -21,6 +21,8 @@ Mentions = Annotated[list[Username], Meta(max_length=limits.MENTIONS)]
 TtlSeconds = Annotated[int, Meta(ge=1, le=limits.TTL_SECONDS)]
 PageLimit = Annotated[int, Meta(ge=1, le=limits.HISTORY_PAGE)]
 GroupName = Annotated[str, Meta(min_length=1, max_length=limits.GROUP_NAME_CHARS)]
+Emoji = Annotated[str, Meta(min_length=1, max_length=limits.EMOJI_CHARS, description="one emoji")]
+Version = Annotated[int, Meta(ge=1, le=2**53 - 1, description="1 as posted, one more an edit")]
 
 
 class Frame(
@@ -117,6 +119,52 @@ class InitData(Frame, tag="INIT_DATA", frozen=True, kw_only=True):
     pass
 
 
+class Resume(Frame, tag="RESUME", frozen=True, kw_only=True):
+    positions: dict[str, Seq]
+    """By conversation, the seq up to which the client has every event; over the limit is TOO_LARGE,
+    checked by the service so that the error says so."""
+
+
+class InConversation(Frame, frozen=True, kw_only=True):
+    """The fields of requests about a conversation of either kind: exactly one of the two."""
+
+    chat_id: ConversationId | None = None
+    group_id: ConversationId | None = None
+
+
+class Ack(InConversation, tag="ACK", frozen=True, kw_only=True):
+    seq: Seq
+
+
+class MarkRead(InConversation, tag="MARK_READ", frozen=True, kw_only=True):
+    seq: Seq
+
+
+class Typing(InConversation, tag="TYPING", frozen=True, kw_only=True):
+    is_typing: bool
+
+
+class OnMessage(InConversation, frozen=True, kw_only=True):
+    """The fields of requests about a message."""
+
+    id: MessageId
+
+
+class EditMessage(OnMessage, tag="EDIT_MESSAGE", frozen=True, kw_only=True):
+    content: str
+    version: Version | None = None
+    """The version that the caller has seen: another one is VERSION_CONFLICT."""
+
+
+class DeleteMessage(OnMessage, tag="DELETE_MESSAGE", frozen=True, kw_only=True):
+    pass
+
+
+class React(OnMessage, tag="REACT", frozen=True, kw_only=True):
+    emoji: Emoji
+    remove: bool = False
+
+
 class SubscribePresence(Frame, tag="SUBSCRIBE_PRESENCE", frozen=True, kw_only=True):
     users: list[Username]
 
@@ -139,6 +187,13 @@ Request = (
     | JoinGroup
     | LeaveGroup
     | InitData
+    | Resume
+    | Ack
+    | MarkRead
+    | Typing
+    | EditMessage
+    | DeleteMessage
+    | React
     | SubscribePresence
     | Ping
     | Disconnect

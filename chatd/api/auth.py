@@ -17,9 +17,11 @@ class RegisterBody(msgspec.Struct, frozen=True, rename="camel"):
     display_name: str | None = None
 
 
-class LoginBody(msgspec.Struct, frozen=True):
+class LoginBody(msgspec.Struct, frozen=True, rename="camel"):
     username: str
     password: str
+    device_name: str | None = None
+    """As the user will find it in the list of devices."""
 
 
 class RefreshBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -40,28 +42,27 @@ class Session(msgspec.Struct, frozen=True, rename="camel"):
     user: User
 
 
-def _session(logged_in: LoggedIn) -> Session:
+def session(logged_in: LoggedIn) -> Session:
+    """A log-in as clients are told it."""
     return Session(logged_in.token, logged_in.refresh_token, logged_in.expires_in, logged_in.user)
 
 
 @post("/register", status_code=201)
 async def register(data: RegisterBody, context: ApiContext) -> Session:
     """Make an account and log it in."""
-    return _session(
-        await context.accounts.register(data.username, data.password, data.display_name)
-    )
+    return session(await context.accounts.register(data.username, data.password, data.display_name))
 
 
 @post("/login", status_code=200)
 async def login(data: LoginBody, context: ApiContext) -> Session:
     """Log in on a new device."""
-    return _session(await context.accounts.log_in(data.username, data.password))
+    return session(await context.accounts.log_in(data.username, data.password, data.device_name))
 
 
 @post("/refresh", status_code=200)
 async def refresh(data: RefreshBody, context: ApiContext) -> Session:
     """Exchange a refresh token, which works once, for a new token and a new refresh token."""
-    return _session(await context.accounts.refresh(data.refresh_token))
+    return session(await context.accounts.refresh(data.refresh_token))
 
 
 @post("/logout", status_code=204)

@@ -13,7 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
 from chatd import __version__
-from chatd.api import auth, docs_page, problems
+from chatd.api import auth, blocks, conversations, devices, docs_page, problems
 from chatd.api.context import ApiContext
 from chatd.api.health import health, metrics
 from chatd.api.principal import Authentication
@@ -38,7 +38,16 @@ async def docs(request: Request[Any, Any, Any]) -> str:
 def application(context: ApiContext) -> ASGIApp:
     """The HTTP routes, behind the check of the token."""
     app = Litestar(
-        route_handlers=[*auth.routers(), health, metrics, openapi_json, docs],
+        route_handlers=[
+            *auth.routers(),
+            conversations.router(),
+            blocks.router(),
+            *devices.routers(),
+            health,
+            metrics,
+            openapi_json,
+            docs,
+        ],
         dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
         exception_handlers={
             ChatError: problems.on_chat_error,
@@ -49,7 +58,7 @@ def application(context: ApiContext) -> ASGIApp:
         openapi_config=OpenAPIConfig(
             title="chatd",
             version=__version__,
-            description="Accounts over HTTP; chat itself is on the WebSocket,"
+            description="Accounts and groups over HTTP; chat itself is on the WebSocket,"
             " see docs/protocol.md.",
             path="/unused",
             use_handler_docstrings=True,

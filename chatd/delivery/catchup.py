@@ -1,84 +1,126 @@
-"""Bringing a connection that is behind up to the live edge, page by page, at
+"""Bringing a connection that is behind up to the live edge, piece by piece, at
 the pace of its socket.
 
-One page is in memory at a time and the next is read only when the socket has taken it, so a backlog
-of any size costs the server no more than a page. Limit: `AT_ONCE` connections read at a time; the
-others wait their turn.
+Nothing but a position is kept for it between two pieces, and the next is taken only when the socket
+has taken the last, so a backlog of any size costs the server no more than a piece.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from loguru import logger
 
 from chatd.delivery.hub import Behind, Room
 from chatd.delivery.outbox import Outbox
-from chatd.delivery.render import stored_push
+from chatd.delivery.pages import Pages, StoredFrame
 from chatd.events import Event
 from chatd.metrics import Metrics
-from chatd.stores.ledger import Ledger
 from protocol.codec import encode
 from protocol.framing import text_message
+from protocol.pushes import Resync
 
-PAGE: Final = 200
 PIECE_BYTES: Final = 64 * 1024
 """Written at once; far below the limit of an outbox, whatever the size of the messages."""
-AT_ONCE: Final = 64
 
 
 class Catchup:
-    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
-        self._ledger = ledger
+    def __init__(self, pages: Pages, metrics: Metrics) -> None:
+        self._pages = pages
         self._metrics = metrics
-        self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def run(self, outbox: Outbox, backlog: Sequence[tuple[Room, Behind]]) -> None:
-        """Send what the connection missed of each conversation and make it live there.
+    async def run(self, outbox: Outbox, room: Room, behind: Behind) -> None:
+        """Send what the connection missed of a conversation and make it live there.
 
         Raises:
-            BackendError: the store failed; the connection must be closed, so that it comes
-                back and asks again.
+            BackendError: the store failed; the connection must be closed, so that it
+                comes back and asks again.
         """
-        for room, behind in backlog:
-            while _is_behind(outbox, room, behind):
-                async with self._turns:
-                    # What is committed and not released yet is left for the release: only then is
-                    # it known who may have it, and whose own it is.
-                    released = room.released
-                    assert released is not None
-                    events = await self._ledger.read(
-                        room.conversation_id,
-                        after=behind.position,
-                        before=released + 1,
-                        limit=PAGE,
-                    )
-                await self._send_page(outbox, room, behind, events)
-                if _is_behind(outbox, room, behind):
-                    _meet(room, outbox, behind, None if events else released)
+        await outbox.drained()
+        if behind.resync_after is not None and _is_behind(outbox, room, behind):
+            send_resync(outbox, room, behind.resync_after)
+        while _is_behind(outbox, room, behind):
+            # What is committed and not released yet is left for the release: only then is it known
+            # who may have it, and whose own it is.
+            assert room.released is not None
+            if behind.position < room.released:
+                await self._send_piece(outbox, room, behind, room.released)
+            if _is_behind(outbox, room, behind) and behind.position >= room.released:
+                # In the loop step in which the position has met what is released.
+                room.go_live(outbox, behind.position, behind.start)
 
-    async def _send_page(
-        self, outbox: Outbox, room: Room, behind: Behind, events: list[Event]
+    async def fill(
+        self, outbox: Outbox, room: Room, after: int, up_to: int, wanted: Callable[[], bool]
     ) -> None:
-        """Write a page in pieces, and wait for the socket after each."""
-        piece: list[bytes] = []
-        size = 0
-        for event in events:
-            # The user may have left the conversation, or the connection may have gone, meanwhile.
-            if not _is_behind(outbox, room, behind):
-                return
-            behind.position = event.seq
-            if _is_news(outbox, behind, event):
-                push = stored_push(event, offline=event.seq <= behind.offline_up_to)
-                piece.append(text_message(encode(push)))
+        """Send the events above `after` up to `up_to` while they are wanted: older ones than the
+        connection was sent so far.
+
+        Raises:
+            BackendError: as `run`.
+        """
+        while after < up_to and wanted() and not outbox.is_closed():
+            end, frames = await self._pages.after(room.conversation_id, after, up_to)
+            piece: list[bytes] = []
+            size = 0
+            reached = end
+            for frame in frames:
+                piece.append(frame.offline())
                 size += len(piece[-1])
-            if size >= PIECE_BYTES or event is events[-1]:
-                if piece:
-                    outbox.write(b"".join(piece))
-                outbox.written[room.conversation_id] = behind.position
-                self._metrics.offline_deliveries += len(piece)
-                piece, size = [], 0
+                if size >= PIECE_BYTES:
+                    reached = frame.event.seq
+                    break
+            if not wanted():
+                return
+            await self._write(outbox, piece)
+            after = reached
+
+    async def _send_piece(self, outbox: Outbox, room: Room, behind: Behind, released: int) -> None:
+        end, frames = await self._pages.after(room.conversation_id, behind.position, released)
+        if not _is_behind(outbox, room, behind):
+            # The user left the conversation, or the connection went, meanwhile.
+            return
+        before = behind.position
+        piece = _take_piece(outbox, behind, frames)
+        if behind.position == before:
+            # It was released, so it was committed before the read: the store lost what it had
+            # acknowledged.
+            logger.error("{}: nothing stored from {} to {}", room.conversation_id, before, end)
+            behind.position = end
+        await self._write(outbox, piece)
+        # After the write: what a closed outbox discarded counts no more.
+        outbox.written[room.conversation_id] = behind.position
+
+    async def _write(self, outbox: Outbox, piece: list[bytes]) -> None:
+        if piece:
+            self._metrics.offline_deliveries += len(piece)
+            data = b"".join(piece)
+            while outbox.write(data):
                 await outbox.drained()
+        await outbox.drained()
+
+
+def send_resync(outbox: Outbox, room: Room, after_seq: int) -> None:
+    """Tell a connection that what follows comes from the log."""
+    frame = Resync(
+        chat_id=room.conversation_id if room.is_direct else None,
+        group_id=None if room.is_direct else room.conversation_id,
+        after_seq=after_seq,
+    )
+    outbox.reply(text_message(encode(frame)))
+
+
+def _take_piece(outbox: Outbox, behind: Behind, frames: Iterator[StoredFrame]) -> list[bytes]:
+    """The next frames that the connection lacks; its position moves with them."""
+    piece: list[bytes] = []
+    size = 0
+    for frame in frames:
+        event = frame.event
+        behind.position = event.seq
+        if _is_news(outbox, behind, event):
+            piece.append(frame.offline() if event.seq <= behind.offline_up_to else frame.live())
+            size += len(piece[-1])
+            if size >= PIECE_BYTES:
+                break
+    return piece
 
 
 def _is_behind(outbox: Outbox, room: Room, behind: Behind) -> bool:
@@ -88,25 +130,12 @@ def _is_behind(outbox: Outbox, room: Room, behind: Behind) -> bool:
 def _is_news(outbox: Outbox, behind: Behind, event: Event) -> bool:
     """Whether the connection lacks the event: it has acks for what it posted while it was behind,
     and what its user posted up to the first event of somebody else counts as delivered."""
-    behind.only_own = behind.only_own and event.sender == outbox.principal.username
     if event.seq in behind.own:
         behind.own.discard(event.seq)
         return False
-    return not behind.only_own
-
-
-def _meet(room: Room, outbox: Outbox, behind: Behind, nothing_up_to: int | None) -> None:
-    """Go live in the loop step in which the position has met what is released."""
-    assert room.released is not None
-    if behind.position >= room.released:
-        room.go_live(outbox, behind.position)
-    elif nothing_up_to is not None and behind.position < nothing_up_to:
-        # It was released, so it was committed before the read: the store lost what
-        # it had acknowledged.
-        logger.error(
-            "{}: nothing stored between {} and {}",
-            room.conversation_id,
-            behind.position,
-            nothing_up_to,
-        )
-        behind.position = nothing_up_to
+    behind.only_own = behind.only_own and event.sender == outbox.principal.username
+    if behind.only_own:
+        # Not sent, so a RESUME may ask for it.
+        behind.start = event.seq
+        return False
+    return True

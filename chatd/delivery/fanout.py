@@ -2,15 +2,18 @@
 
 The events of one conversation that one commit released leave as one buffer, written once per
 connection: frames to clients carry no mask and no compression, so the bytes are the same for
-everyone. A sender's own connection gets its ack instead of its event. No recipient is waited for.
+everyone. A sender's own connection gets its ack instead of its event. No recipient is waited for:
+one that refuses falls behind, and catches up from the log.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from loguru import logger
 
-from chatd.delivery.hub import Hub, Room
+from chatd.delivery.hub import OWN_KEPT, Hub, Room
 from chatd.delivery.outbox import Outbox
+from chatd.delivery.pages import Pages
 from chatd.delivery.render import released_push
 from chatd.events import EventKind, GroupCreatedBody, MemberBody, MessageBody
 from chatd.metrics import Metrics
@@ -21,10 +24,15 @@ from protocol.framing import text_message
 
 Released = tuple[Entry, Outcome]
 
+_MEMBERSHIP: Final = frozenset(
+    {EventKind.GROUP_CREATED, EventKind.MEMBER_JOINED, EventKind.MEMBER_LEFT}
+)
+
 
 class Fanout:
-    def __init__(self, hub: Hub, metrics: Metrics) -> None:
+    def __init__(self, hub: Hub, pages: Pages, metrics: Metrics) -> None:
         self._hub = hub
+        self._pages = pages
         self._metrics = metrics
 
     def audience(self, conversation_id: str) -> int:
@@ -37,7 +45,10 @@ class Fanout:
         of their numbers."""
         run: list[Released] = []
         for released in events:
-            if released[0].kind in (EventKind.DIRECT_MESSAGE, EventKind.GROUP_MESSAGE):
+            kind = released[0].kind
+            if kind not in _MEMBERSHIP:
+                if kind is EventKind.MESSAGE_DELETED:
+                    self._pages.forget(conversation_id)
                 run.append(released)
                 continue
             # Who is in the room changes with this event: what comes before it goes
@@ -57,7 +68,9 @@ class Fanout:
             ):
                 # A direct conversation begins: users who connected before it existed are
                 # not in its room yet.
-                room = self._hub.joined(conversation_id, (entry.sender, entry.body.to), 0)
+                room = self._hub.joined(
+                    conversation_id, (entry.sender, entry.body.to), 0, is_direct=True
+                )
             else:
                 room = self._hub.rooms.get(conversation_id)
             if room is not None:
@@ -65,18 +78,32 @@ class Fanout:
 
     def _change_members(self, conversation_id: str, released: Released) -> None:
         entry, outcome = released
-        match entry.body:
-            case GroupCreatedBody(members=members):
-                room = self._hub.joined(conversation_id, members, outcome.seq - 1)
-            case MemberBody(username=username) if entry.kind is EventKind.MEMBER_JOINED:
-                room = self._hub.joined(conversation_id, (username,), outcome.seq - 1)
-            case _:
-                room = self._hub.rooms.get(conversation_id)
+        position = outcome.seq - 1
+        body = entry.body
+        if entry.kind is EventKind.MEMBER_LEFT:
+            room = self._hub.rooms.get(conversation_id)
+        else:
+            assert isinstance(body, GroupCreatedBody | MemberBody)
+            members = body.members if isinstance(body, GroupCreatedBody) else (body.username,)
+            room = self._hub.joined(conversation_id, members, position, is_direct=False)
         if room is not None:
             self._deliver(room, [released])
         if entry.kind is EventKind.MEMBER_LEFT:
-            assert isinstance(entry.body, MemberBody)
-            self._hub.left(conversation_id, entry.body.username)
+            assert isinstance(body, MemberBody)
+            if room is not None:
+                self._tell_left(room, body.username, released)
+            self._hub.left(conversation_id, body.username)
+
+    def _tell_left(self, room: Room, username: str, released: Released) -> None:
+        """Who is behind when it is removed will not get there: it is told at once."""
+        data = text_message(encode(released_push(*released)))
+        for outbox, behind in room.behind.items():
+            if (
+                outbox.principal.username == username
+                and released[0].origin is not outbox
+                and not behind.is_held
+            ):
+                outbox.reply(data)
 
     def _deliver(self, room: Room, run: list[Released]) -> None:
         if room.released is not None and run[0][1].seq <= room.released:
@@ -91,27 +118,39 @@ class Fanout:
         last = run[-1][1].seq
         special: set[object] = {entry.origin for entry, _ in run}
         special.update(room.ahead)
+        refusing: list[Outbox] = []
         for outbox in room.live:
             try:
                 if outbox in special:
-                    self._write_some(room, outbox, run, frames)
+                    refused = self._write_some(room, outbox, run, frames)
                 else:
-                    outbox.write(data)
+                    refused = outbox.write(data)
             except Exception:
                 # One connection's trouble is its own: it ends, comes back and catches up.
                 logger.exception("a connection of {} failed", outbox.principal.username)
                 outbox.shut(CloseCode.INTERNAL_ERROR)
                 continue
-            # After the write: one that was too much has closed the outbox, and counts no more.
-            outbox.written[conversation_id] = last
+            if refused:
+                refusing.append(outbox)
+            else:
+                outbox.written[conversation_id] = last
+        for outbox in refusing:
+            self._fall_behind(room, outbox)
         room.released = last
         if room.behind:
             _note_own(room, run)
         self._metrics.deliveries += len(room.live) * len(run)
 
+    def _fall_behind(self, room: Room, outbox: Outbox) -> None:
+        assert room.released is not None
+        self._metrics.resyncs += 1
+        behind = room.fall_behind(outbox, max(room.released, room.ahead.get(outbox, 0)))
+        if self._hub.fell_behind is not None:
+            self._hub.fell_behind(outbox, room, behind)
+
     def _write_some(
         self, room: Room, outbox: Outbox, run: list[Released], frames: list[bytes]
-    ) -> None:
+    ) -> bool | None:
         """What of the run a connection lacks that posted some of it itself or has read ahead."""
         position = room.ahead.get(outbox, 0)
         lacking = [
@@ -119,10 +158,10 @@ class Fanout:
             for (entry, outcome), frame in zip(run, frames, strict=True)
             if entry.origin is not outbox and outcome.seq > position
         ]
-        if position and run[-1][1].seq >= position:
+        refused = outbox.write(b"".join(lacking)) if lacking else None
+        if not refused and position and run[-1][1].seq >= position:
             del room.ahead[outbox]
-        if lacking:
-            outbox.write(b"".join(lacking))
+        return refused
 
 
 def _note_own(room: Room, run: list[Released]) -> None:
@@ -130,4 +169,7 @@ def _note_own(room: Room, run: list[Released]) -> None:
     it the event too."""
     for entry, outcome in run:
         if isinstance(entry.origin, Outbox) and entry.origin in room.behind:
-            room.behind[entry.origin].own.add(outcome.seq)
+            own = room.behind[entry.origin].own
+            if len(own) >= OWN_KEPT:
+                own.clear()
+            own.add(outcome.seq)

@@ -8,16 +8,23 @@ conversation's events that a connection was sent is one position, which only gro
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from chatd.delivery.outbox import Outbox
+
+OWN_KEPT: Final = 10_000
+"""Own events of a connection that is behind in a conversation. At the limit they are forgotten, and
+come again as events, with ids that the client knows."""
 
 
 class Behind:
     """How far a connection that is behind in a room has got."""
 
-    __slots__ = ("offline_up_to", "only_own", "own", "position")
+    __slots__ = ("is_held", "offline_up_to", "only_own", "own", "position", "resync_after", "start")
 
-    def __init__(self, position: int, offline_up_to: int) -> None:
+    def __init__(self, position: int, offline_up_to: int, *, is_held: bool = False) -> None:
+        self.start = position
+        """Everything from it up to `position` was sent, or is known to the client."""
         self.position = position
         self.offline_up_to = offline_up_to
         """The head when it connected: what is above came while it was here."""
@@ -25,41 +32,66 @@ class Behind:
         """Events that the connection itself posted meanwhile: it has their acks."""
         self.only_own = True
         """Every event read so far was the user's own."""
+        self.is_held = is_held
+        """Nothing is sent until a RESUME says from where."""
+        self.resync_after: int | None = None
+        """A RESYNC with this number is owed before the events."""
 
 
 class Room:
-    __slots__ = ("_users", "ahead", "behind", "conversation_id", "live", "released")
+    __slots__ = ("_users", "ahead", "behind", "conversation_id", "is_direct", "live", "released")
 
-    def __init__(self, conversation_id: str) -> None:
+    def __init__(self, conversation_id: str, is_direct: bool) -> None:
         self.conversation_id = conversation_id
+        self.is_direct = is_direct
         self.released: int | None = None
         """None until the starting head is known."""
-        self.live: dict[Outbox, None] = {}
+        self.live: dict[Outbox, int] = {}
+        """With the number from which on everything was sent."""
         self.behind: dict[Outbox, Behind] = {}
         self.ahead: dict[Outbox, int] = {}
         """Live connections that start above `released`: what their user has been delivered, by
         another node, is not handed over here yet."""
         self._users = 0
 
+    @property
+    def users(self) -> int:
+        """Members that are connected to this node."""
+        return self._users
+
     def attach(self, outbox: Outbox, position: int) -> Behind | None:
         """Add a connection that was sent everything up to `position`; what it is
         behind, if it is."""
         assert self.released is not None
         if position < self.released:
-            behind = Behind(position, self.released)
-            self.behind[outbox] = behind
+            behind = self.behind[outbox] = Behind(position, self.released)
             return behind
-        self.go_live(outbox, position)
+        self.go_live(outbox, position, position)
         return None
 
-    def go_live(self, outbox: Outbox, position: int) -> None:
-        """The connection has met `released`; from this loop step on it is sent events as
-        they are released."""
+    def hold(self, outbox: Outbox) -> None:
+        """Add a connection that is sent nothing until it says what it has."""
+        assert self.released is not None
+        self.behind[outbox] = Behind(self.released, self.released, is_held=True)
+
+    def go_live(self, outbox: Outbox, position: int, start: int) -> None:
+        """The connection has met `released`; from this loop step on it is sent events as they are
+        released. It was sent everything from `start` to `position`."""
         assert self.released is not None and position >= self.released
         self.behind.pop(outbox, None)
-        self.live[outbox] = None
+        self.live[outbox] = start
         if position > self.released:
             self.ahead[outbox] = position
+
+    def fall_behind(self, outbox: Outbox, position: int) -> Behind:
+        """A live connection takes no more than what it was sent up to `position`."""
+        behind = Behind(position, 0)
+        behind.start = min(self.live.pop(outbox), position)
+        behind.only_own = False
+        behind.resync_after = position
+        self.ahead.pop(outbox, None)
+        self.behind[outbox] = behind
+        return behind
 
     def detach(self, outbox: Outbox) -> None:
         self.live.pop(outbox, None)
@@ -95,7 +127,8 @@ class Hub:
         self.users: dict[str, LocalUser] = {}
         self.rooms: dict[str, Room] = {}
         self.fell_behind: Callable[[Outbox, Room, Behind], None] | None = None
-        """Told of a connection that must catch up in a room that it was put into by an event."""
+        """Told of a connection that must catch up in a room that it was put into by an event, or
+        could not keep up with."""
 
     def enter(self, outbox: Outbox) -> LocalUser:
         """A connection arrives: from now on its user's joins and leaves are applied here."""
@@ -136,18 +169,20 @@ class Hub:
         user = self.users.get(username)
         return [] if user is None else [*user.outboxes, *user.watching]
 
-    def open_room(self, conversation_id: str, user: LocalUser) -> Room:
+    def open_room(self, conversation_id: str, user: LocalUser, *, is_direct: bool) -> Room:
         """The conversation's room, with the user counted in it."""
         room = user.rooms.get(conversation_id)
         if room is None:
             room = self.rooms.get(conversation_id)
             if room is None:
-                room = self.rooms[conversation_id] = Room(conversation_id)
+                room = self.rooms[conversation_id] = Room(conversation_id, is_direct)
             room._users += 1
             user.rooms[conversation_id] = room
         return room
 
-    def joined(self, conversation_id: str, usernames: Iterable[str], position: int) -> Room | None:
+    def joined(
+        self, conversation_id: str, usernames: Iterable[str], position: int, *, is_direct: bool
+    ) -> Room | None:
         """Users became members, the event after `position` says so; the room, if
         any of them is here."""
         for username in usernames:
@@ -155,7 +190,7 @@ class Hub:
             if user is None or not user.outboxes:
                 continue
             user.left.discard(conversation_id)
-            room = self.open_room(conversation_id, user)
+            room = self.open_room(conversation_id, user, is_direct=is_direct)
             if room.released is None:
                 room.released = position
             for outbox in user.outboxes:
@@ -179,13 +214,23 @@ class Hub:
                 room.detach(outbox)
             self._forget(room)
 
-    def send_to_user(self, username: str, data: bytes, *, besides: Outbox | None = None) -> None:
-        """Send bytes to every connection of a user on this node."""
+    def send_to_user(self, username: str, data: bytes, *, besides: str | None = None) -> None:
+        """Send bytes to every connection of a user on this node but one. A connection that does not
+        keep up may not get them."""
         user = self.users.get(username)
         if user is not None:
             for outbox in user.outboxes:
-                if outbox is not besides:
+                if outbox.connection_id != besides:
                     outbox.write(data)
+
+    def hint(self, conversation_id: str, by: str, data: bytes) -> None:
+        """Send bytes that may be dropped to a conversation's live connections, but not to those of
+        the user whom they are about."""
+        room = self.rooms.get(conversation_id)
+        if room is not None:
+            for outbox in room.live:
+                if outbox.principal.username != by:
+                    outbox.hint(data)
 
     def _user(self, outbox: Outbox) -> LocalUser:
         username = outbox.principal.username

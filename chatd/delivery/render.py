@@ -5,11 +5,18 @@ from typing import assert_never
 from chatd import ids
 from chatd.events import (
     AnyBody,
+    ChangeBody,
+    DeleteBody,
+    EditBody,
     Event,
     EventKind,
     GroupCreatedBody,
+    GroupUpdatedBody,
     MemberBody,
+    Message,
     MessageBody,
+    ReactionBody,
+    RoleBody,
     decode_body,
 )
 from chatd.stores.ledger import Entry, Outcome
@@ -22,6 +29,11 @@ EventPush = (
     | pushes.GroupCreated
     | pushes.GroupMemberJoined
     | pushes.GroupMemberLeft
+    | pushes.GroupUpdated
+    | pushes.RoleChanged
+    | pushes.MessageEdited
+    | pushes.MessageDeleted
+    | pushes.Reaction
 )
 
 
@@ -36,6 +48,7 @@ def stored_push(event: Event, *, offline: bool) -> EventPush:
         event.sender,
         event.at_ms,
         body,
+        event.version,
         offline,
     )
 
@@ -50,47 +63,67 @@ def released_push(entry: Entry, outcome: Outcome) -> EventPush:
         entry.sender,
         outcome.at_ms,
         entry.body,
+        outcome.version,
         False,
     )
 
 
 def ack(entry: Entry, outcome: Outcome, ref: str | None) -> pushes.Success:
-    """The SUCCESS of an appended entry. Only messages have an id that clients can use."""
+    """The SUCCESS of an appended entry. Of a change the id is its message's."""
+    body = entry.body
+    conversation_id = entry.conversation_id
     is_direct = entry.kind is EventKind.DIRECT_MESSAGE
-    is_message = isinstance(entry.body, MessageBody)
+    message_id = None
+    if isinstance(body, MessageBody):
+        message_id = ids.message_id(conversation_id, outcome.seq, outcome.nonce)
+    elif isinstance(body, ChangeBody):
+        message_id, is_direct = body.id, body.is_direct
     return pushes.Success(
         ref=ref,
-        id=ids.message_id(entry.conversation_id, outcome.seq, outcome.nonce)
-        if is_message
-        else None,
+        id=message_id,
         seq=outcome.seq,
         prev=outcome.seq - 1,
-        chat_id=entry.conversation_id if is_direct else None,
-        group_id=None if is_direct else entry.conversation_id,
-        sent_at=outcome.at_ms if is_message else None,
+        chat_id=conversation_id if is_direct else None,
+        group_id=None if is_direct else conversation_id,
+        sent_at=outcome.at_ms if isinstance(body, MessageBody) else None,
         client_msg_id=entry.key,
         duplicate=outcome.duplicate,
+        version=outcome.version or None,
     )
 
 
-def history_message(event: Event) -> HistoryMessage:
+def history_message(message: Message) -> HistoryMessage:
     """A stored message as a history shows it."""
-    body = decode_body(event.kind, event.body)
+    posted, edit = message.posted, message.edit
+    body = decode_body(posted.kind, posted.body)
     assert isinstance(body, MessageBody)
-    is_direct = event.kind is EventKind.DIRECT_MESSAGE
+    content = body.content
+    if edit is not None and not message.is_deleted:
+        edited = decode_body(edit.kind, edit.body)
+        assert isinstance(edited, EditBody)
+        content = edited.content
+    reactions: dict[str, list[str]] = {}
+    for emoji, username in message.reactions:
+        reactions.setdefault(emoji, []).append(username)
+    is_direct = posted.kind is EventKind.DIRECT_MESSAGE
     return HistoryMessage(
-        id=ids.message_id(event.conversation_id, event.seq, event.nonce),
-        seq=event.seq,
-        prev=event.seq - 1,
-        chat_id=event.conversation_id if is_direct else None,
-        group_id=None if is_direct else event.conversation_id,
-        from_=event.sender,
+        id=ids.message_id(posted.conversation_id, posted.seq, posted.nonce),
+        seq=posted.seq,
+        prev=posted.seq - 1,
+        chat_id=posted.conversation_id if is_direct else None,
+        group_id=None if is_direct else posted.conversation_id,
+        from_=posted.sender,
         to=body.to,
-        content=body.content,
-        sent_at=event.at_ms,
+        content=content,
+        sent_at=posted.at_ms,
         client_msg_id=body.client_msg_id,
         reply_to=body.reply_to,
         mentions=body.mentions,
+        version=message.version,
+        edited_at=None if edit is None else edit.at_ms,
+        edited_by=None if edit is None or edit.sender == posted.sender else edit.sender,
+        reactions=reactions or None,
+        deleted=message.is_deleted,
     )
 
 
@@ -102,6 +135,7 @@ def _push(
     sender: str,
     at_ms: int,
     body: AnyBody,
+    version: int,
     offline: bool,
 ) -> EventPush:
     match body:
@@ -162,5 +196,81 @@ def _push(
                 prev=seq - 1,
                 offline=offline,
             )
+        case RoleBody():
+            return pushes.RoleChanged(
+                group_id=conversation_id,
+                username=body.username,
+                role=body.role,
+                by=sender,
+                at=at_ms,
+                seq=seq,
+                prev=seq - 1,
+                offline=offline,
+            )
+        case GroupUpdatedBody():
+            return pushes.GroupUpdated(
+                group_id=conversation_id,
+                name=body.name,
+                topic=body.topic,
+                avatar_url=body.avatar_url,
+                by=sender,
+                at=at_ms,
+                seq=seq,
+                prev=seq - 1,
+                offline=offline,
+            )
+        case EditBody() | DeleteBody() | ReactionBody():
+            return _change_push(conversation_id, seq, sender, at_ms, body, version, offline)
         case _:
             assert_never(body)
+
+
+def _change_push(
+    conversation_id: str,
+    seq: int,
+    sender: str,
+    at_ms: int,
+    body: EditBody | DeleteBody | ReactionBody,
+    version: int,
+    offline: bool,
+) -> EventPush:
+    chat_id = conversation_id if body.is_direct else None
+    group_id = None if body.is_direct else conversation_id
+    match body:
+        case EditBody():
+            return pushes.MessageEdited(
+                chat_id=chat_id,
+                group_id=group_id,
+                id=body.id,
+                from_=sender,
+                at=at_ms,
+                seq=seq,
+                prev=seq - 1,
+                content=body.content,
+                version=version,
+                offline=offline,
+            )
+        case DeleteBody():
+            return pushes.MessageDeleted(
+                chat_id=chat_id,
+                group_id=group_id,
+                id=body.id,
+                from_=sender,
+                at=at_ms,
+                seq=seq,
+                prev=seq - 1,
+                offline=offline,
+            )
+        case ReactionBody():
+            return pushes.Reaction(
+                chat_id=chat_id,
+                group_id=group_id,
+                id=body.id,
+                from_=sender,
+                at=at_ms,
+                seq=seq,
+                prev=seq - 1,
+                emoji=body.emoji,
+                remove=body.remove,
+                offline=offline,
+            )

@@ -7,13 +7,15 @@ other request is under way and more have come, nothing more is read from the soc
 
 import asyncio
 from collections import deque
-from typing import Final, NamedTuple
+from collections.abc import Coroutine
+from typing import Any, Final, NamedTuple
 
 from chatd import ids
 from chatd.auth import Principal
 from chatd.clock import Clock
 from chatd.delivery.outbox import Outbox
 from chatd.dispatch import Dispatcher
+from chatd.edge.frame_limits import Bucket, FrameLimits, is_flooding, wait_ms
 from chatd.edge.keepalive import Keepalive
 from chatd.edge.websocket import WebSocket
 from chatd.metrics import Metrics
@@ -24,6 +26,7 @@ from chatd.tasks import TaskOwner
 from protocol import PROTOCOL_VERSION, pushes
 from protocol.close import CloseCode
 from protocol.codec import MalformedFrame, NotUtf8, decode, encode
+from protocol.errors import ErrorCode
 from protocol.framing import PING, text_message
 from protocol.limits import Limits
 from protocol.requests import Disconnect
@@ -45,6 +48,8 @@ class NodeContext(NamedTuple):
     metrics: Metrics
     tasks: TaskOwner
     log_id: str
+    frame_limits: FrameLimits | None
+    """None: frames come as fast as they like."""
 
 
 class Connection:
@@ -53,6 +58,7 @@ class Connection:
     __slots__ = (
         "_appending",
         "_awaits_pong",
+        "_bucket",
         "_door",
         "_expiry",
         "_inbox",
@@ -83,12 +89,14 @@ class Connection:
         self._expiry: asyncio.TimerHandle | None = None
         self.connection_id = ids.new_connection_id()
         self.principal = principal
-        self.outbox = Outbox(principal, socket.transport, self.shut)
+        self.outbox = Outbox(principal, socket.transport, self.shut, self.connection_id)
+        self._bucket: Bucket | None = None
         self._slot = node.keepalive.add(self)
         self._watch_expiry()
 
-    async def open(self) -> None:
-        """Send INFO, subscribe to what the user hears, and begin to read.
+    async def open(self, *, resumes: bool = False) -> None:
+        """Send INFO, subscribe to what the user hears, and begin to read. Of a client that
+        `resumes`, nothing that is in a conversation now is sent before its RESUME.
 
         Raises:
             BackendError: the store failed.
@@ -96,7 +104,7 @@ class Connection:
         node = self._node
         self._send_info()
         if self._door is Door.CHAT:
-            await node.subscriptions.connect(self.outbox)
+            await node.subscriptions.connect(self.outbox, resumes=resumes)
         else:
             node.subscriptions.watch(self.outbox)
         await node.presence.connected(self.outbox, self.connection_id)
@@ -118,7 +126,7 @@ class Connection:
     def reply(self, frame: pushes.Reply) -> None:
         if isinstance(frame, pushes.Error):
             self._node.metrics.errors += 1
-        self.outbox.write(text_message(encode(frame)))
+        self.outbox.reply(text_message(encode(frame)))
 
     def append_begun(self) -> None:
         self._appending += 1
@@ -129,6 +137,9 @@ class Connection:
         self._appending -= 1
         if self._is_paused:
             self._update_reading()
+
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        self._node.tasks.start(work, name="request")
 
     # Receiver
 
@@ -183,7 +194,7 @@ class Connection:
     def ping(self) -> None:
         self._awaits_pong = True
         self.outbox.ping_sent()
-        self.outbox.write(PING)
+        self.outbox.reply(PING)
         self._watch_expiry()
 
     def check_pong(self) -> None:
@@ -202,6 +213,8 @@ class Connection:
             self._malformed(error)
             return
         self._node.metrics.requests += 1
+        if self._node.frame_limits is not None and self._is_too_fast(request.ref, type(request)):
+            return
         try:
             self._session.request(request)
         except NotAllowed as error:
@@ -226,8 +239,34 @@ class Connection:
         if self._is_paused:
             self._update_reading()
 
+    def _is_too_fast(self, ref: str | None, kind: type | None) -> bool:
+        limits = self._node.frame_limits
+        assert limits is not None
+        now = asyncio.get_running_loop().time()
+        if self._bucket is None:
+            self._bucket = limits.new_connection(now)
+        bucket = limits.take(self._bucket, self.principal.username, kind, now)
+        if bucket.tokens >= 0:
+            return False
+        self._node.metrics.rate_limited += 1
+        self.reply(
+            pushes.Error(
+                ref=ref,
+                code=ErrorCode.RATE_LIMITED,
+                msg="too many frames; wait as long as retryAfterMs says",
+                temporary=True,
+                retry_after_ms=wait_ms(bucket),
+            )
+        )
+        if is_flooding(bucket):
+            self._node.metrics.floods += 1
+            self._socket.close(CloseCode.FLOODING)
+        return True
+
     def _malformed(self, error: MalformedFrame) -> None:
         self._node.metrics.malformed += 1
+        if self._node.frame_limits is not None and self._is_too_fast(error.ref, None):
+            return
         self.reply(pushes.Error(ref=error.ref, code=error.code, msg=error.message, temporary=False))
         if self._session.malformed():
             self._socket.close(CloseCode.PROTOCOL_ABUSE)
@@ -269,4 +308,4 @@ class Connection:
             server_time=node.clock.now_ms(),
             limits=_LIMITS,
         )
-        self.outbox.write(text_message(encode(info)))
+        self.outbox.reply(text_message(encode(info)))

@@ -10,6 +10,8 @@ from websockets.datastructures import Headers, MultipleValuesError
 from websockets.http11 import Request
 
 SUBPROTOCOL: Final = "chat.v1"
+QUERY_FIELDS: Final = 20
+"""A longer query is not looked at."""
 _BEARER_SUBPROTOCOL: Final = "bearer."
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1"})
 
@@ -26,6 +28,8 @@ class Knock(NamedTuple):
     token: str
     subprotocol: str | None
     """What the client must be answered as selected: never the token."""
+    resumes: bool = False
+    """With `?resume=1`: nothing of a conversation is sent before the client's RESUME."""
 
 
 def read(request: Request, allowed_origins: Sequence[str]) -> Knock:
@@ -68,15 +72,17 @@ def _read(target: str, headers: Headers, allowed_origins: Sequence[str]) -> Knoc
             ),
             "",
         )
-    if not token and query:
-        token = (
-            parse_qs(query, max_num_fields=20).get("authToken", [""])[0]
-            if query.count("&") < 20
-            else ""
-        )
+    asked = parse_qs(query, max_num_fields=QUERY_FIELDS) if _is_short(query) else {}
+    if not token:
+        token = asked.get("authToken", [""])[0]
     if not token:
         raise Refused(HTTPStatus.UNAUTHORIZED, "a token is required: log in at /api/auth/login")
-    return Knock(token, SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    subprotocol = SUBPROTOCOL if SUBPROTOCOL in offered else None
+    return Knock(token, subprotocol, asked.get("resume", ["0"])[0] == "1")
+
+
+def _is_short(query: str) -> bool:
+    return bool(query) and query.count("&") < QUERY_FIELDS
 
 
 def origin_allowed(origin: str, host: str | None, allowed_origins: Sequence[str]) -> bool:

@@ -123,7 +123,7 @@ class DoorServer:
         self._node.metrics.connections_opened += 1
         socket.accept(connection, knock.subprotocol)
         try:
-            await connection.open()
+            await connection.open(resumes=knock.resumes)
         except BackendError as error:
             logger.warning("{} could not be subscribed: {}", principal.username, error)
             socket.close(CloseCode.INTERNAL_ERROR)

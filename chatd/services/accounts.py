@@ -121,13 +121,19 @@ class Accounts:
         except UsernameTaken:
             raise ChatError(ErrorCode.USERNAME_TAKEN, f"the username {username} is taken") from None
 
-    async def log_in(self, username: str, password: str) -> LoggedIn:
+    async def log_in(
+        self, username: str, password: str, device_name: str | None = None
+    ) -> LoggedIn:
         """A new device of the user.
 
         Raises:
             ChatError: WRONG_CREDENTIALS, the same for a wrong name and a wrong
-                password; RATE_LIMITED.
+                password; INVALID_FIELD, RATE_LIMITED.
         """
+        if device_name is not None and not (
+            0 < len(device_name) <= DISPLAY_NAME_CHARS and device_name.isprintable()
+        ):
+            raise invalid_field("deviceName", f"1 to {DISPLAY_NAME_CHARS} printable characters")
         credentials = await self._users.credentials(username) if _USERNAME.match(username) else None
         hashed = self._nobody if credentials is None else credentials.password_hash
         matches = await self._hash(lambda: password_matches(password, hashed))
@@ -137,7 +143,7 @@ class Accounts:
             )
         profile = await self.profile(username)
         assert profile is not None
-        return await self._log_in(profile)
+        return await self._log_in(profile, device_name)
 
     async def refresh(self, refresh_token: str) -> LoggedIn:
         """A new token for a device; its refresh token is exchanged for a new one.
@@ -169,6 +175,55 @@ class Accounts:
             await self._users.revoke_all(principal.username, now_ms)
         await self._users.revoke_device(principal.username, principal.device_id, now_ms)
         await self._control.revoked(principal.username, None if everywhere else principal.device_id)
+
+    async def change_password(
+        self, principal: Principal, current_password: str, new_password: str
+    ) -> LoggedIn:
+        """Set the caller's password; a new token for its device. All its other devices are logged
+        out and their connections closed.
+
+        Raises:
+            ChatError: WRONG_CREDENTIALS, WEAK_PASSWORD, RATE_LIMITED.
+        """
+        username = principal.username
+        check_password_strength(new_password)
+        credentials = await self._users.credentials(username)
+        assert credentials is not None
+        old_hash = credentials.password_hash
+        if not await self._hash(lambda: password_matches(current_password, old_hash)):
+            raise ChatError(ErrorCode.WRONG_CREDENTIALS, "`currentPassword` is not your password")
+        hashed = await self._hash(lambda: hash_password(new_password, self._bcrypt_cost))
+        now_ms = self._clock.now_ms()
+        await self._users.change_password(username, hashed, principal.device_id, now_ms)
+        await self._control.revoked(username, None, besides=principal.device_id)
+        refresh_token = secrets.token_urlsafe(32)
+        await self._users.renew_device(
+            Device(
+                principal.device_id,
+                username,
+                now_ms,
+                hash_refresh_token(refresh_token),
+                now_ms + REFRESH_MS,
+            )
+        )
+        # Issued after everything that is refused from now on.
+        token = self._tokens.sign(username, principal.device_id, now_ms + 1)
+        user = await self.profile(username) or User(username=username)
+        return LoggedIn(token, refresh_token, TOKEN_SECONDS, user)
+
+    async def devices(self, principal: Principal) -> list[Device]:
+        """Where the caller is logged in, newest first."""
+        return await self._users.devices(principal.username)
+
+    async def log_out_device(self, principal: Principal, device_id: str) -> bool:
+        """Revoke one of the caller's devices and close its connections; False when it has no such
+        device."""
+        devices = await self._users.devices(principal.username)
+        if device_id not in {device.device_id for device in devices}:
+            return False
+        await self._users.revoke_device(principal.username, device_id, self._clock.now_ms())
+        await self._control.revoked(principal.username, device_id)
+        return True
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token this is, if it is good.
@@ -210,7 +265,7 @@ class Accounts:
     def close(self) -> None:
         self._hashers.shutdown(wait=False, cancel_futures=True)
 
-    async def _log_in(self, user: User) -> LoggedIn:
+    async def _log_in(self, user: User, device_name: str | None = None) -> LoggedIn:
         now_ms = self._clock.now_ms()
         device_id = ids.new_device_id()
         refresh_token = secrets.token_urlsafe(32)
@@ -221,6 +276,7 @@ class Accounts:
                 now_ms,
                 hash_refresh_token(refresh_token),
                 now_ms + REFRESH_MS,
+                device_name,
             )
         )
         token = self._tokens.sign(user.username, device_id, now_ms)

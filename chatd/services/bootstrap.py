@@ -66,7 +66,7 @@ class Bootstrap:
                 membership.conversation_id, username, membership.delivered
             ),
             read_seq=membership.read,
-            unread=_unread(summary),
+            unread=unread(summary),
             last_message=None
             if summary.last_message is None
             else history_message(summary.last_message),
@@ -77,6 +77,8 @@ class Bootstrap:
         return GroupSummary(
             group_id=membership.conversation_id,
             name=summary.name or "",
+            topic=summary.topic,
+            avatar_url=summary.avatar_url,
             role=membership.role,
             member_count=summary.member_count,
             last_seq=summary.head,
@@ -84,12 +86,13 @@ class Bootstrap:
                 membership.conversation_id, username, membership.delivered
             ),
             read_seq=membership.read,
-            unread=_unread(summary),
+            unread=unread(summary),
             last_message=None
             if summary.last_message is None
             else history_message(summary.last_message),
         )
 
 
-def _unread(summary: Summary) -> int | str:
+def unread(summary: Summary) -> int | str:
+    """The count as clients are told it."""
     return f"{limits.UNREAD_CAP}+" if summary.unread > limits.UNREAD_CAP else summary.unread

@@ -16,14 +16,18 @@ _TOPIC: Final = "control"
 
 
 class _Push(msgspec.Struct, frozen=True, tag="push"):
-    username: str
+    usernames: list[str]
     data: bytes
+    besides: str | None
+    """A connection that is left out."""
 
 
 class _Revoked(msgspec.Struct, frozen=True, tag="revoked"):
     username: str
     device_id: str | None
     """None for all of the user's devices."""
+    besides: str | None = None
+    """A device that stays."""
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -41,19 +45,25 @@ class Control:
     async def stop(self) -> None:
         await self._bus.unsubscribe(_TOPIC, self._heard)
 
-    async def push(self, username: str, data: bytes) -> None:
-        """Send bytes of whole WebSocket frames to every connection of a user, on every node."""
-        await self._bus.publish(_TOPIC, _encode(_Push(username, data)))
+    async def push(self, usernames: list[str], data: bytes, *, besides: str | None = None) -> None:
+        """Send bytes of whole WebSocket frames to every connection of the users, on every node, but
+        not to the connection that is left out."""
+        await self._bus.publish(_TOPIC, _encode(_Push(usernames, data, besides)))
 
-    async def revoked(self, username: str, device_id: str | None) -> None:
-        """Close the connections of a device, or of all of a user's devices, on every node."""
-        await self._bus.publish(_TOPIC, _encode(_Revoked(username, device_id)))
+    async def revoked(
+        self, username: str, device_id: str | None, *, besides: str | None = None
+    ) -> None:
+        """Close the connections of a device, or of all of a user's devices but one, on every
+        node."""
+        await self._bus.publish(_TOPIC, _encode(_Revoked(username, device_id, besides)))
 
     def _heard(self, payload: bytes) -> None:
         match _decode(payload):
-            case _Push(username, data):
-                self._hub.send_to_user(username, data)
-            case _Revoked(username, device_id):
+            case _Push(usernames, data, besides):
+                for username in usernames:
+                    self._hub.send_to_user(username, data, besides=besides)
+            case _Revoked(username, device_id, kept):
                 for outbox in self._hub.connections(username):
-                    if device_id is None or outbox.principal.device_id == device_id:
+                    device = outbox.principal.device_id
+                    if device != kept and device_id in (None, device):
                         outbox.shut(CloseCode.TOKEN_REVOKED)

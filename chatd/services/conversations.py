@@ -12,6 +12,7 @@ from chatd.services.control import Control
 from chatd.services.journal import Journal
 from chatd.stores.conversation_store import ConversationStore
 from chatd.stores.ledger import Done, Entry, Outcome
+from chatd.stores.user_store import UserStore
 from protocol import limits
 from protocol.codec import encode
 from protocol.errors import ErrorCode
@@ -22,10 +23,16 @@ from protocol.requests import CreateGroup, JoinGroup, LeaveGroup, NewOneToOneCha
 
 class Conversations:
     def __init__(
-        self, journal: Journal, store: ConversationStore, control: Control, clock: Clock
+        self,
+        journal: Journal,
+        store: ConversationStore,
+        users: UserStore,
+        control: Control,
+        clock: Clock,
     ) -> None:
         self._journal = journal
         self._store = store
+        self._users = users
         self._control = control
         self._clock = clock
         self._nonces = ids.Nonces()
@@ -35,16 +42,18 @@ class Conversations:
         """Make the direct conversation with a user, if it is not there; its id. The other is told.
 
         Raises:
-            ChatError: INVALID_FIELD for oneself, NO_SUCH_USER.
+            ChatError: INVALID_FIELD for oneself, NO_SUCH_USER, BLOCKED.
         """
         username = principal.username
         if request.to == username:
             raise invalid_field("to", "one cannot write to oneself")
+        if await self._users.blocked_among(username, [request.to]):
+            raise ChatError(ErrorCode.BLOCKED, "one of you has blocked the other")
         if not await self._store.open_direct(username, request.to, self._clock.now_ms()):
             raise no_such_user(request.to)
         conversation_id = ids.direct_id(username, request.to)
         push = NewChatPush(from_=username, chat_id=conversation_id)
-        await self._control.push(request.to, text_message(encode(push)))
+        await self._control.push([request.to], text_message(encode(push)))
         return conversation_id
 
     def create_group(
@@ -60,8 +69,7 @@ class Conversations:
                 ErrorCode.TOO_LARGE,
                 f"`members`: at most {limits.CREATE_GROUP_MEMBERS} can be named at once",
             )
-        if not request.name.strip() or not request.name.isprintable():
-            raise invalid_field("name", "a group's name has visible characters, and no line breaks")
+        check_group_name(request.name)
         members = list(dict.fromkeys([principal.username, *request.members]))
         body = GroupCreatedBody(request.name, members, request.open, request.history)
         group_id = self._group_ids.new(self._clock.now_ms())
@@ -109,3 +117,9 @@ class Conversations:
         self._journal.submit(
             Entry(group_id, kind, principal.username, body, nonce, now_ms, origin=origin, done=done)
         )
+
+
+def check_group_name(name: str) -> None:
+    """Raises ChatError, INVALID_FIELD: nobody could read the name."""
+    if not name.strip() or not name.isprintable():
+        raise invalid_field("name", "a group's name has visible characters, and no line breaks")

@@ -1,24 +1,28 @@
-"""Pages of messages, by cursor."""
+"""Pages of messages, by cursor, with what became of the messages.
 
+The same page that several ask for at once is read once. Limit: `PAGE_BYTES` of bodies on a page
+that has more than one message; at the limit the page is short, and has more.
+"""
+
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from chatd import ids
 from chatd.auth import Principal
 from chatd.delivery.render import history_message
 from chatd.errors import invalid_field, no_such_user, not_a_member
-from chatd.events import MESSAGES, Event
+from chatd.events import Message
 from chatd.services.accounts import Accounts
 from chatd.services.presence import Presence
 from chatd.services.receipts import Receipts
+from chatd.services.shared_reads import SharedReads
+from chatd.stores import ledger as ledgers
 from chatd.stores.conversation_store import ConversationKind, ConversationStore, Membership, Peer
-from chatd.stores.ledger import Ledger
-from protocol.limits import HISTORY_PAGE
 from protocol.model import HistoryMessage, PresenceStatus
 from protocol.pushes import GroupChatHistory, OneToOneChatHistory
 from protocol.requests import GetGroupChatHistory, GetOneToOneHistory, History
 
-_READS_A_PAGE: Final = 4
-"""After so many reads a page that is not empty is answered short."""
+PAGE_BYTES: Final = 512 * 1024
 
 
 class _Page(NamedTuple):
@@ -32,15 +36,19 @@ class Histories:
         self,
         accounts: Accounts,
         conversations: ConversationStore,
-        ledger: Ledger,
+        ledger: ledgers.Ledger,
         presence: Presence,
         receipts: Receipts,
+        moment: Callable[[], int],
     ) -> None:
         self._accounts = accounts
         self._conversations = conversations
         self._ledger = ledger
         self._presence = presence
         self._receipts = receipts
+        self._moment = moment
+        """Grows with every commit of this node."""
+        self._reads: SharedReads[ledgers.Page] = SharedReads()
 
     async def direct(
         self, principal: Principal, request: GetOneToOneHistory
@@ -112,35 +120,33 @@ class Histories:
 
     async def _page(self, membership: Membership, request: History) -> _Page:
         conversation_id = membership.conversation_id
-        head = (await self._ledger.heads([conversation_id])).get(conversation_id, 0)
-        upwards = request.after is not None
-        low = max(membership.floor, request.after or 0)
-        high = head + 1 if request.before is None else min(request.before, head + 1)
-        found: list[Event] = []
-        has_more = True
-        # Joins and leaves are numbered too: a stretch of them is read past, so that a page that has
-        # more always holds a message to go on from.
-        reads = 0
-        while has_more and len(found) < request.limit and (not found or reads < _READS_A_PAGE):
-            events = await self._ledger.read(
+        after = max(membership.floor, request.after or 0)
+        is_newest = request.after is None
+        stored = await self._reads.read(
+            # Not shared across a commit: whoever has an ack finds its message.
+            (conversation_id, after, request.before, request.limit, is_newest, self._moment()),
+            lambda: self._ledger.page(
                 conversation_id,
-                after=low,
-                before=high,
-                limit=HISTORY_PAGE if reads else request.limit,
-                newest=not upwards,
-            )
-            if not events:
-                has_more = False
-                break
-            reads += 1
-            messages = [event for event in events if event.kind in MESSAGES]
-            found = found + messages if upwards else messages + found
-            low, high = (events[-1].seq, high) if upwards else (low, events[0].seq)
-            has_more = high - low > 1
-        if len(found) > request.limit:
-            has_more = True
-            found = found[: request.limit] if upwards else found[-request.limit :]
-        return _Page([history_message(event) for event in found], has_more, head)
+                after=after,
+                before=request.before,
+                limit=request.limit,
+                newest=is_newest,
+            ),
+        )
+        messages = _fitting(stored.messages, newest=is_newest)
+        has_more = stored.has_more or len(messages) < len(stored.messages)
+        return _Page([history_message(message) for message in messages], has_more, stored.head)
+
+
+def _fitting(messages: list[Message], *, newest: bool) -> list[Message]:
+    """As many of the messages as a page may hold, from the end that was asked for; at
+    least one."""
+    size = 0
+    for count, message in enumerate(reversed(messages) if newest else messages):
+        size += len(message.posted.body) + (0 if message.edit is None else len(message.edit.body))
+        if size > PAGE_BYTES and count:
+            return messages[-count:] if newest else messages[:count]
+    return messages
 
 
 def _check(request: History) -> None:

@@ -34,6 +34,8 @@ class Journal:
     def __init__(self, ledger: Ledger, fanout: Fanout, metrics: Metrics, mac_key: bytes) -> None:
         self.befriended: Callable[[str, str], None] | None = None
         """Told of two users whom an event made friends."""
+        self.released: Callable[[str, int, int], None] | None = None
+        """Told of a conversation whose events were released, from the first to the last."""
         self._ledger = ledger
         self._fanout = fanout
         self._metrics = metrics
@@ -185,6 +187,8 @@ class Journal:
     def _deliver(self, conversation_id: str, events: list[Released]) -> None:
         try:
             self._fanout.release(conversation_id, events)
+            if self.released is not None:
+                self.released(conversation_id, events[0][1].seq, events[-1][1].seq)
         except Exception:
             # The events are stored and acked, and the other conversations must have theirs.
             logger.exception("delivery of {} failed", conversation_id)

@@ -89,6 +89,23 @@ class Messages:
         )
 
 
+def check_content(content: str) -> None:
+    """Whether a message may say this.
+
+    Raises:
+        ChatError: INVALID_FIELD or TOO_LARGE.
+    """
+    if not content:
+        raise invalid_field("content", "a message has at least one character")
+    if len(content) * _BYTES_PER_CHAR_MAX > limits.CONTENT_BYTES:
+        size = len(content.encode())
+        if size > limits.CONTENT_BYTES:
+            raise ChatError(
+                ErrorCode.TOO_LARGE,
+                f"`content`: {size} bytes, at most {limits.CONTENT_BYTES} are allowed",
+            )
+
+
 def check_post(request: Post, conversation_id: str) -> None:
     """What the types cannot say about a post.
 
@@ -99,16 +116,7 @@ def check_post(request: Post, conversation_id: str) -> None:
         # Refused, never stored by mistake: a message that was meant to vanish must
         # not become permanent.
         raise invalid_field("ttlSeconds", "stealth messages are not available on this server")
-    content = request.content
-    if not content:
-        raise invalid_field("content", "a message has at least one character")
-    if len(content) * _BYTES_PER_CHAR_MAX > limits.CONTENT_BYTES:
-        size = len(content.encode())
-        if size > limits.CONTENT_BYTES:
-            raise ChatError(
-                ErrorCode.TOO_LARGE,
-                f"`content`: {size} bytes, at most {limits.CONTENT_BYTES} are allowed",
-            )
+    check_content(request.content)
     if request.client_msg_id is not None and not request.client_msg_id.isprintable():
         raise invalid_field("clientMsgId", "only printable characters are allowed")
     if request.reply_to is not None:

@@ -57,8 +57,15 @@ class _Friends(msgspec.Struct, frozen=True, tag="friends"):
     other: str
 
 
+class _Blocked(msgspec.Struct, frozen=True, tag="blocked"):
+    """One of two users has blocked the other."""
+
+    one: str
+    other: str
+
+
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Change | _Friends).decode
+_decode: Final = msgspec.msgpack.Decoder(_Change | _Friends | _Blocked).decode
 _UNKNOWN: Final = Seen(PresenceStatus.UNKNOWN, None)
 
 
@@ -114,10 +121,7 @@ class Presence:
     async def disconnected(self, outbox: Outbox, connection_id: str) -> None:
         """A connection ended; with the user's last one it is offline."""
         for username in self._watched.pop(outbox, ()):
-            watchers = self._watchers[username]
-            watchers.pop(outbox, None)
-            if not watchers:
-                del self._watchers[username]
+            self._unwatch(outbox, username)
         if await self._leases.release(outbox.principal.username, connection_id):
             await self._gone(outbox.principal.username)
 
@@ -158,6 +162,10 @@ class Presence:
         self._tasks.start(
             self._bus.publish(_TOPIC, _encode(_Friends(one, other))), name="befriended"
         )
+
+    async def blocked(self, one: str, other: str) -> None:
+        """One of two users has blocked the other: from now on neither is told of the other."""
+        await self._bus.publish(_TOPIC, _encode(_Blocked(one, other)))
 
     async def look_for(self, principal: Principal, usernames: Sequence[str]) -> dict[str, Seen]:
         """What the caller may see of users: UNKNOWN for strangers."""
@@ -210,9 +218,27 @@ class Presence:
         if isinstance(change, _Friends):
             self._tasks.start(self._introduce(change.one, change.other), name="introduce")
             return
+        if isinstance(change, _Blocked):
+            self._part(change.one, change.other)
+            self._part(change.other, change.one)
+            return
         status = PresenceStatus.ONLINE if change.last_seen is None else PresenceStatus.OFFLINE
         for outbox in self._watchers.get(change.username, ()):
             _tell(outbox, change.username, Seen(status, change.last_seen))
+
+    def _part(self, username: str, other: str) -> None:
+        for outbox in self._hub.connections(username):
+            watched = self._watched.get(outbox)
+            if watched is not None and other in watched:
+                watched.discard(other)
+                self._unwatch(outbox, other)
+                _tell(outbox, other, _UNKNOWN)
+
+    def _unwatch(self, outbox: Outbox, username: str) -> None:
+        watchers = self._watchers[username]
+        watchers.pop(outbox, None)
+        if not watchers:
+            del self._watchers[username]
 
     def _watch(self, outbox: Outbox, usernames: Collection[str]) -> None:
         if usernames and not outbox.is_closed():
@@ -223,4 +249,4 @@ class Presence:
 
 def _tell(outbox: Outbox, username: str, seen: Seen) -> None:
     push = PresenceUpdate(username=username, status=seen.status, last_seen=seen.last_seen)
-    outbox.write(text_message(encode(push)))
+    outbox.hint(text_message(encode(push)))

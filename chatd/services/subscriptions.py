@@ -1,19 +1,30 @@
-"""What a new connection hears: it is put into the rooms of its user's conversations, live where it
-is up to date, behind where it missed something."""
+"""What a connection hears: it is put into the rooms of its user's conversations, live where it is
+up to date, behind where it missed something; and RESUME, by which it says itself what it has."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from loguru import logger
 
-from chatd.delivery.catchup import Catchup
+from chatd.auth import Principal
+from chatd.delivery.catchup import Catchup, send_resync
 from chatd.delivery.hub import Behind, Hub, LocalUser, Room
 from chatd.delivery.outbox import Outbox
-from chatd.errors import BackendError
+from chatd.errors import BackendError, ChatError
 from chatd.services.receipts import Receipts
-from chatd.stores.conversation_store import ConversationStore, Membership
+from chatd.stores.conversation_store import ConversationKind, ConversationStore, Membership
 from chatd.stores.ledger import Ledger
 from chatd.tasks import TaskOwner
+from protocol import limits
 from protocol.close import CloseCode
+from protocol.errors import ErrorCode
+from protocol.pushes import Success
+from protocol.requests import Resume
+
+RESUMES_WAITING: Final = 8
+"""Of one connection; at the limit RESUME answers RATE_LIMITED."""
 
 
 class Subscriptions:
@@ -34,10 +45,16 @@ class Subscriptions:
         self._settled = settled
         """Waits until what is committed now was released on this node."""
         self._tasks = TaskOwner()
-        hub.fell_behind = lambda outbox, room, behind: self._catch_up(outbox, [(room, behind)])
+        self._backlogs: dict[Outbox, deque[tuple[Room, Behind]]] = {}
+        """What each connection has to catch up with by itself; one task for each works on it."""
+        self._catching_up: dict[Outbox, asyncio.Task[None]] = {}
+        self._resuming: dict[Outbox, deque[asyncio.Future[None]]] = {}
+        """RESUMEs under way, the running one first."""
+        hub.fell_behind = self._catch_up
 
-    async def connect(self, outbox: Outbox) -> None:
-        """Put the connection into its rooms and send it what it missed.
+    async def connect(self, outbox: Outbox, *, resumes: bool = False) -> None:
+        """Put the connection into its rooms and send it what it missed; or nothing of
+        what is there now until it `resumes`.
 
         The order closes every gap: the user is registered first, so joins and leaves are applied
         from then on; then its memberships are read and their rooms opened, so events are counted
@@ -57,7 +74,7 @@ class Subscriptions:
             await self._settled()
             if outbox.is_closed():
                 return
-            self._attach(outbox, user, rooms, heads)
+            self._attach(outbox, user, rooms, heads, resumes=resumes)
         finally:
             self._hub.loaded(user)
 
@@ -72,11 +89,132 @@ class Subscriptions:
     async def stop(self) -> None:
         await self._tasks.cancel()
 
+    async def resume(self, principal: Principal, outbox: Outbox, request: Resume) -> Success:
+        """Send the connection the events above the positions that it lacks; the reply for when all
+        were sent. Nothing that it was sent comes again.
+
+        Raises:
+            ChatError: TOO_LARGE, or RATE_LIMITED when too many of them wait.
+            BackendError: the store failed; the connection is closed, so that it comes back and
+                asks again.
+        """
+        if len(request.positions) > limits.RESUME_POSITIONS:
+            raise ChatError(
+                ErrorCode.TOO_LARGE,
+                f"`positions`: {len(request.positions)} of them,"
+                f" at most {limits.RESUME_POSITIONS} at once",
+            )
+        waiting = self._resuming.setdefault(outbox, deque())
+        if len(waiting) >= RESUMES_WAITING:
+            raise ChatError(
+                ErrorCode.RATE_LIMITED,
+                f"{RESUMES_WAITING} RESUMEs are under way; wait for one to be answered",
+                retry_after_ms=1000,
+            )
+        ours: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        before = waiting[-1] if waiting else None
+        waiting.append(ours)
+        try:
+            if before is not None:
+                await asyncio.shield(before)
+            errors = await self._resume(outbox, request.positions)
+        except BackendError:
+            outbox.shut(CloseCode.INTERNAL_ERROR)
+            raise
+        finally:
+            waiting.remove(ours)
+            ours.set_result(None)
+            if not waiting and self._resuming.get(outbox) is waiting:
+                del self._resuming[outbox]
+        return Success(ref=request.ref, errors=errors or None)
+
+    async def _resume(self, outbox: Outbox, positions: dict[str, int]) -> dict[str, ErrorCode]:
+        username = outbox.principal.username
+        memberships = {
+            membership.conversation_id: membership
+            for membership in await self._conversations.memberships(username)
+        }
+        user = self._hub.users.get(username)
+        rooms = {} if user is None else user.rooms
+        heads = await self._heads_beyond(positions, rooms)
+        work: list[Coroutine[Any, Any, None]] = []
+        errors: dict[str, ErrorCode] = {}
+        for conversation_id, position in positions.items():
+            membership, room = memberships.get(conversation_id), rooms.get(conversation_id)
+            if membership is None or room is None or not room.holds(outbox):
+                errors[conversation_id] = ErrorCode.NOT_A_MEMBER
+                continue
+            is_beyond = position > heads.get(conversation_id, position)
+            served = self._serve(
+                outbox, room, 0 if is_beyond else position, membership.floor, is_beyond=is_beyond
+            )
+            if served is not None:
+                work.append(served)
+        try:
+            while work:
+                await work.pop(0)
+        finally:
+            for unserved in work:
+                unserved.close()
+        # What it was catching up with by itself comes before the reply too.
+        under_way = self._catching_up.get(outbox)
+        if under_way is not None:
+            await asyncio.wait([under_way])
+        return errors
+
+    async def _heads_beyond(
+        self, positions: dict[str, int], rooms: dict[str, Room]
+    ) -> dict[str, int]:
+        """The heads of the conversations whose position is above what this node has told."""
+        beyond = [
+            conversation_id
+            for conversation_id, position in positions.items()
+            if (room := rooms.get(conversation_id)) is not None
+            and room.released is not None
+            and position > room.released
+        ]
+        if not beyond:
+            return {}
+        heads = await self._ledger.heads(beyond)
+        return {conversation_id: heads.get(conversation_id, 0) for conversation_id in beyond}
+
+    def _serve(
+        self, outbox: Outbox, room: Room, position: int, floor: int, *, is_beyond: bool
+    ) -> Coroutine[Any, Any, None] | None:
+        """What sends a connection the events above `position` that it lacks. The events are its
+        from now on: a second RESUME does not ask for them again."""
+        start = max(position, floor)
+        behind = room.behind.get(outbox)
+        if behind is not None and behind.is_held:
+            assert room.released is not None
+            behind.is_held = behind.only_own = False
+            behind.start = behind.position = start
+            if is_beyond:
+                behind.resync_after = 0
+            return self._catchup.run(outbox, room, behind)
+        if is_beyond:
+            send_resync(outbox, room, 0)
+        known_from = behind.start if behind is not None else room.live[outbox]
+        if start >= known_from:
+            return None
+        if behind is not None:
+            behind.start = start
+        else:
+            room.live[outbox] = start
+        return self._catchup.fill(outbox, room, start, known_from, lambda: room.holds(outbox))
+
     def _open_rooms(
         self, user: LocalUser, memberships: list[Membership]
     ) -> list[tuple[Room, Membership]]:
         return [
-            (self._hub.open_room(membership.conversation_id, user), membership)
+            (
+                self._hub.open_room(
+                    membership.conversation_id,
+                    user,
+                    is_direct=membership.kind is ConversationKind.DIRECT,
+                ),
+                membership,
+            )
             for membership in memberships
             if membership.conversation_id not in user.left
         ]
@@ -91,8 +229,9 @@ class Subscriptions:
         user: LocalUser,
         rooms: list[tuple[Room, Membership]],
         heads: dict[str, int],
+        *,
+        resumes: bool,
     ) -> None:
-        backlog: list[tuple[Room, Behind]] = []
         for room, membership in rooms:
             # The user may have left, or a join may have put the connection in, while
             # the heads were read.
@@ -100,24 +239,38 @@ class Subscriptions:
                 continue
             if room.released is None:
                 room.released = heads.get(room.conversation_id, 0)
+            if resumes:
+                room.hold(outbox)
+                continue
             delivered = self._receipts.known(
                 room.conversation_id, user.username, membership.delivered
             )
             behind = room.attach(outbox, max(delivered, membership.floor))
             if behind is not None:
-                backlog.append((room, behind))
-        if backlog:
-            self._catch_up(outbox, backlog)
+                self._catch_up(outbox, room, behind)
 
-    def _catch_up(self, outbox: Outbox, backlog: list[tuple[Room, Behind]]) -> None:
-        self._tasks.start(
-            self._run(outbox, backlog), name=f"catch-up of {outbox.principal.username}"
+    def _catch_up(self, outbox: Outbox, room: Room, behind: Behind) -> None:
+        backlog = self._backlogs.get(outbox)
+        if backlog is not None:
+            backlog.append((room, behind))
+            return
+        self._backlogs[outbox] = deque([(room, behind)])
+        self._catching_up[outbox] = self._tasks.start(
+            self._run(outbox), name=f"catch-up of {outbox.principal.username}"
         )
 
-    async def _run(self, outbox: Outbox, backlog: list[tuple[Room, Behind]]) -> None:
+    async def _run(self, outbox: Outbox) -> None:
+        backlog = self._backlogs[outbox]
         try:
-            await self._catchup.run(outbox, backlog)
+            while backlog:
+                room, behind = backlog.popleft()
+                await self._catchup.run(outbox, room, behind)
         except BackendError as error:
             # It comes back, and what it lacks is found again: its delivered cursor has not moved.
             logger.warning("catch-up of {} failed: {}", outbox.principal.username, error)
             outbox.shut(CloseCode.INTERNAL_ERROR)
+        except Exception:
+            outbox.shut(CloseCode.INTERNAL_ERROR)
+            raise
+        finally:
+            del self._backlogs[outbox], self._catching_up[outbox]

@@ -4,11 +4,12 @@ Memberships themselves change only through the Ledger, with the event that says 
 raise BackendError; what a write asked for may then have happened or not.
 """
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Collection, Sequence
+from enum import Enum, StrEnum, auto
 from typing import NamedTuple, Protocol
 
-from chatd.events import Event
+from chatd.events import Message
+from protocol.errors import ErrorCode
 from protocol.model import HistoryVisibility, Role
 
 
@@ -56,8 +57,51 @@ class Summary(NamedTuple):
     unread: int
     """Messages of others after the read cursor, counted up to one above the cap that
     the caller named."""
-    last_message: Event | None
+    last_message: Message | None
     """The newest message among the last 200 events."""
+    topic: str | None
+    avatar_url: str | None
+    is_open: bool
+
+
+class Member(NamedTuple):
+    """A member as the others see it."""
+
+    username: str
+    role: Role
+    delivered: int
+    read: int
+
+
+class Cursor(Enum):
+    DELIVERED = auto()
+    READ = auto()
+    """Moves the delivered cursor too."""
+
+
+class Move(NamedTuple):
+    """A cursor that asks to be moved forward to `seq`."""
+
+    conversation_id: str
+    username: str
+    cursor: Cursor
+    seq: int
+    kind: ConversationKind | None = None
+    """What the conversation must be, when that is known: otherwise the answer is NOT_A_MEMBER."""
+
+
+class Moved(NamedTuple):
+    """What became of a move."""
+
+    code: ErrorCode | None = None
+    """NOT_A_MEMBER, or INVALID_FIELD above the head; None when the cursor is at `seq` or beyond."""
+    head: int = 0
+    kind: ConversationKind | None = None
+    came_from: int | None = None
+    """Where the cursor was, when it was behind."""
+    peer: str | None = None
+    """Of a direct conversation whose cursor moved: the other user, unless one blocked the other."""
+    member_count: int = 0
 
 
 class ConversationStore(Protocol):
@@ -80,15 +124,50 @@ class ConversationStore(Protocol):
         no account `peer`."""
         ...
 
-    async def advance_delivered(self, cursors: Mapping[tuple[str, str], int]) -> None:
-        """Move delivered cursors, (conversation, user) to seq, forward; an earlier
-        seq changes nothing."""
+    async def advance(self, moves: Sequence[Move]) -> list[Moved]:
+        """Move cursors, never back; one result each, in their order."""
         ...
 
     async def summaries(self, username: str, *, limit: int, unread_cap: int) -> list[Summary]:
         """The user's conversations by time of the last event, newest first; at most `limit`."""
         ...
 
+    async def summary(
+        self, conversation_id: str, username: str, *, unread_cap: int
+    ) -> Summary | None:
+        """One of the user's conversations; None when it is not there or the user is
+        not in it."""
+        ...
+
+    async def members(self, conversation_id: str, *, after: str, limit: int) -> list[Member]:
+        """The members whose names come after `after`, by name."""
+        ...
+
+    async def may_signal(self, conversation_id: str, username: str) -> ConversationKind | ErrorCode:
+        """Whether the user may be heard in the conversation: its kind, or NOT_A_MEMBER or
+        BLOCKED."""
+        ...
+
+    async def behind(
+        self, conversation_id: str, up_to: int, *, after: str, limit: int
+    ) -> list[tuple[str, int]]:
+        """Members, by name from `after` on, whose delivered cursor is below `up_to`, and the
+        cursors."""
+        ...
+
+    async def add_to_mailboxes(
+        self, conversation_id: str, usernames: Collection[str], first: int, last: int
+    ) -> None:
+        """Note that these members were away when the events `first` to `last` came. A range
+        grows; may be repeated."""
+        ...
+
+    async def mailbox(self, username: str) -> dict[str, tuple[int, int]]:
+        """What came while the user was away, by conversation: the first and last event above
+        its delivered cursor."""
+        ...
+
     async def sharing_a_group(self, username: str, others: Sequence[str]) -> set[str]:
-        """Those of `others` who are in a group together with the user."""
+        """Those of `others` who are in a group together with the user, without those of whom one
+        has blocked the other."""
         ...

@@ -1,21 +1,47 @@
 """The embedded ConversationStore."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from chatd import ids
-from chatd.events import EventKind
-from chatd.stores.conversation_store import ConversationKind, Membership, Peer, Summary
-from chatd.stores.rows_sqlite import event_of_row, insert_direct
+from chatd.stores.conversation_store import (
+    ConversationKind,
+    Cursor,
+    Member,
+    Membership,
+    Move,
+    Moved,
+    Peer,
+    Summary,
+)
+from chatd.stores.rows_sqlite import (
+    EVENT_COLUMNS,
+    MESSAGE_KINDS,
+    NOT_DELETED,
+    insert_direct,
+    is_blocked,
+    messages_of_rows,
+    other_member,
+)
 from chatd.stores.thread_sqlite import SqliteThread
+from protocol.errors import ErrorCode
 from protocol.model import HistoryVisibility, Role
 
 _MEMBERSHIP: Final = (
     "SELECT member.conversation_id, kind, role, history, joined_seq, delivered, read{more}"
     " FROM member JOIN conversation USING (conversation_id){joins}"
 )
-_MESSAGE_KINDS: Final = f"({EventKind.DIRECT_MESSAGE.value}, {EventKind.GROUP_MESSAGE.value})"
+_SUMMARY: Final = (
+    _MEMBERSHIP.format(
+        more=", name, member_count, head.last, topic, avatar_url, is_open,"
+        " (SELECT peer.username FROM member AS peer WHERE kind = 'direct'"
+        " AND peer.conversation_id = member.conversation_id"
+        " AND peer.username <> member.username)",
+        joins=" JOIN head USING (conversation_id)",
+    )
+    + " WHERE member.username = ?"
+)
 _LAST_MESSAGE_WITHIN: Final = 200
 """Events that are looked through for the newest message of a conversation."""
 
@@ -74,35 +100,104 @@ class SqliteConversationStore:
 
         return await self._writer.submit(job)
 
-    async def advance_delivered(self, cursors: Mapping[tuple[str, str], int]) -> None:
-        rows = [
-            (seq, conversation_id, username) for (conversation_id, username), seq in cursors.items()
-        ]
+    async def advance(self, moves: Sequence[Move]) -> list[Moved]:
+        def job(connection: sqlite3.Connection) -> list[Moved]:
+            return [_advance(connection, move) for move in moves]
 
-        def job(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "UPDATE member SET delivered = max(delivered, ?)"
-                " WHERE conversation_id = ? AND username = ?",
-                rows,
-            )
-
-        await self._writer.submit(job)
+        return await self._writer.submit(job)
 
     async def summaries(self, username: str, *, limit: int, unread_cap: int) -> list[Summary]:
-        sql = (
-            _MEMBERSHIP.format(
-                more=", name, member_count, head.last,"
-                " (SELECT peer.username FROM member AS peer WHERE kind = 'direct'"
-                " AND peer.conversation_id = member.conversation_id"
-                " AND peer.username <> member.username)",
-                joins=" JOIN head USING (conversation_id)",
-            )
-            + " WHERE member.username = ? ORDER BY head.at DESC, member.conversation_id LIMIT ?"
-        )
+        sql = f"{_SUMMARY} ORDER BY head.at DESC, member.conversation_id LIMIT ?"
 
         def job(connection: sqlite3.Connection) -> list[Summary]:
             rows = connection.execute(sql, (username, limit)).fetchall()
             return [_summary(connection, username, row, unread_cap) for row in rows]
+
+        return await self._reader.submit(job)
+
+    async def summary(
+        self, conversation_id: str, username: str, *, unread_cap: int
+    ) -> Summary | None:
+        sql = f"{_SUMMARY} AND member.conversation_id = ?"
+
+        def job(connection: sqlite3.Connection) -> Summary | None:
+            row = connection.execute(sql, (username, conversation_id)).fetchone()
+            return None if row is None else _summary(connection, username, row, unread_cap)
+
+        return await self._reader.submit(job)
+
+    async def members(self, conversation_id: str, *, after: str, limit: int) -> list[Member]:
+        def job(connection: sqlite3.Connection) -> list[Member]:
+            rows = connection.execute(
+                "SELECT username, role, delivered, read FROM member"
+                " WHERE conversation_id = ? AND username > ? ORDER BY username LIMIT ?",
+                (conversation_id, after, limit),
+            )
+            return [Member(row[0], Role(row[1]), row[2], row[3]) for row in rows]
+
+        return await self._reader.submit(job)
+
+    async def may_signal(self, conversation_id: str, username: str) -> ConversationKind | ErrorCode:
+        def job(connection: sqlite3.Connection) -> ConversationKind | ErrorCode:
+            row = connection.execute(
+                "SELECT kind FROM member JOIN conversation USING (conversation_id)"
+                " WHERE conversation_id = ? AND username = ?",
+                (conversation_id, username),
+            ).fetchone()
+            if row is None:
+                return ErrorCode.NOT_A_MEMBER
+            kind = ConversationKind(row[0])
+            if kind is ConversationKind.DIRECT:
+                peer = other_member(connection, conversation_id, username)
+                if peer is not None and is_blocked(connection, username, peer):
+                    return ErrorCode.BLOCKED
+            return kind
+
+        return await self._reader.submit(job)
+
+    async def behind(
+        self, conversation_id: str, up_to: int, *, after: str, limit: int
+    ) -> list[tuple[str, int]]:
+        def job(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+            return connection.execute(
+                "SELECT username, delivered FROM member WHERE conversation_id = ?"
+                " AND username > ? AND delivered < ? ORDER BY username LIMIT ?",
+                (conversation_id, after, up_to, limit),
+            ).fetchall()
+
+        return await self._reader.submit(job)
+
+    async def add_to_mailboxes(
+        self, conversation_id: str, usernames: Collection[str], first: int, last: int
+    ) -> None:
+        rows = [(username, conversation_id, first, last) for username in usernames]
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO mailbox (username, conversation_id, first, last) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET first = min(first, excluded.first),"
+                " last = max(last, excluded.last)",
+                rows,
+            )
+            # Whoever has come back needs its row no more.
+            connection.execute(
+                "DELETE FROM mailbox WHERE conversation_id = ? AND last <= coalesce((SELECT"
+                " delivered FROM member WHERE member.conversation_id = mailbox.conversation_id"
+                " AND member.username = mailbox.username), mailbox.last)",
+                (conversation_id,),
+            )
+
+        await self._writer.submit(job)
+
+    async def mailbox(self, username: str) -> dict[str, tuple[int, int]]:
+        def job(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+            rows = connection.execute(
+                "SELECT conversation_id, max(first, delivered + 1), last FROM mailbox"
+                " JOIN member USING (conversation_id, username)"
+                " WHERE username = ? AND last > delivered",
+                (username,),
+            )
+            return {row[0]: (row[1], row[2]) for row in rows}
 
         return await self._reader.submit(job)
 
@@ -117,6 +212,7 @@ class SqliteConversationStore:
                     " WHERE mine.username = ? AND theirs.username = ? AND kind = 'group' LIMIT 1",
                     (username, other),
                 ).fetchone()
+                and not is_blocked(connection, username, other)
             }
 
         return await self._reader.submit(job)
@@ -134,15 +230,47 @@ def _membership(row: tuple[Any, ...]) -> Membership:
     )
 
 
+def _advance(connection: sqlite3.Connection, move: Move) -> Moved:
+    key = (move.conversation_id, move.username)
+    row = connection.execute(
+        "SELECT delivered, read, head.last, kind, member_count FROM member"
+        " JOIN conversation USING (conversation_id) JOIN head USING (conversation_id)"
+        " WHERE conversation_id = ? AND username = ?",
+        key,
+    ).fetchone()
+    if row is None:
+        return Moved(ErrorCode.NOT_A_MEMBER)
+    delivered, read, head, kind_text, member_count = row
+    kind = ConversationKind(kind_text)
+    if move.kind is not None and move.kind is not kind:
+        return Moved(ErrorCode.NOT_A_MEMBER)
+    if move.seq > head:
+        return Moved(ErrorCode.INVALID_FIELD, head, kind)
+    is_read = move.cursor is Cursor.READ
+    came_from = read if is_read else delivered
+    if move.seq <= came_from:
+        return Moved(None, head, kind)
+    connection.execute(
+        "UPDATE member SET delivered = ?, read = ? WHERE conversation_id = ? AND username = ?",
+        (max(delivered, move.seq), move.seq if is_read else read, *key),
+    )
+    peer = None
+    if kind is ConversationKind.DIRECT:
+        peer = other_member(connection, *key)
+        if peer is not None and is_blocked(connection, move.username, peer):
+            peer = None
+    return Moved(None, head, kind, came_from, peer, member_count)
+
+
 def _summary(
     connection: sqlite3.Connection, username: str, row: tuple[Any, ...], unread_cap: int
 ) -> Summary:
     membership = _membership(row)
-    name, member_count, head, peer = row[7:]
+    name, member_count, head, topic, avatar_url, is_open, peer = row[7:]
     (unread,) = connection.execute(
         "SELECT count(*) FROM (SELECT 1 FROM ledger"
         " WHERE conversation_id = ? AND seq > ? AND sender <> ?"
-        f" AND kind IN {_MESSAGE_KINDS} LIMIT ?)",
+        f" AND kind IN {MESSAGE_KINDS} AND {NOT_DELETED} LIMIT ?)",
         (
             membership.conversation_id,
             max(membership.read, membership.floor),
@@ -151,11 +279,12 @@ def _summary(
         ),
     ).fetchone()
     last = connection.execute(
-        "SELECT conversation_id, seq, nonce, kind, sender, body, at FROM ledger"
-        f" WHERE conversation_id = ? AND seq > ? AND kind IN {_MESSAGE_KINDS}"
+        f"SELECT {EVENT_COLUMNS} FROM ledger"
+        f" WHERE conversation_id = ? AND seq > ? AND kind IN {MESSAGE_KINDS}"
         " ORDER BY seq DESC LIMIT 1",
         (membership.conversation_id, max(membership.floor, head - _LAST_MESSAGE_WITHIN)),
-    ).fetchone()
+    ).fetchall()
+    messages = messages_of_rows(connection, membership.conversation_id, last)
     return Summary(
         membership,
         name,
@@ -163,5 +292,8 @@ def _summary(
         member_count,
         head,
         unread,
-        None if last is None else event_of_row(last),
+        messages[0] if messages else None,
+        topic,
+        avatar_url,
+        bool(is_open),
     )

@@ -8,11 +8,12 @@ been stored: repeating an entry with the same key is safe.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from chatd.events import AnyBody, Event, EventKind
+from chatd.events import AnyBody, Event, EventKind, Message
+from chatd.ids import Place
 from protocol.errors import ErrorCode
 
 Done = Callable[["Entry", "Outcome"], None]
@@ -35,6 +36,10 @@ class Entry(msgspec.Struct, gc=False):
     """The body as it is stored."""
     origin: object = None
     """What it came by: delivery gives it the ack and not the event. Nothing to the store."""
+    target: Place | None = None
+    """The message that a change is about."""
+    version: int | None = None
+    """Of an edit: the version that its maker has seen; another one is a conflict."""
     done: Done | None = None
     """Called once on the loop with the outcome, before the event is handed to delivery."""
 
@@ -50,8 +55,20 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     nonce: int = 0
     at_ms: int = 0
     duplicate: bool = False
+    version: int = 0
+    """Of an edit: what it made of its message."""
     befriended: bool = False
     """With this message both users of a direct conversation have written, and became friends."""
+
+
+class Page(NamedTuple):
+    """Messages of a conversation as they were when `head` was its last number."""
+
+    messages: list[Message]
+    """Ascending."""
+    has_more: bool
+    """There are others in the range that was asked for."""
+    head: int
 
 
 class Ledger(Protocol):
@@ -59,9 +76,10 @@ class Ledger(Protocol):
         """Check, number and commit the entries; one outcome each, in their order. Under
         way when it returns.
 
-        Inside the same commit: who may (membership, open group, group size, last admin), the
-        repeat of a key, the change of membership that an entry stands for, and for a first direct
-        message the conversation.
+        Inside the same commit: who may (membership, role, block, open group, group size, last
+        admin), the repeat of a key, the change that an entry stands for (of membership, of a
+        group, of a message, whose body a delete blanks), and for a first direct message the
+        conversation. A change that was made before is answered as a duplicate.
 
         Raises:
             BackendError: the outcome of the whole call is unknown.
@@ -79,6 +97,18 @@ class Ledger(Protocol):
     ) -> list[Event]:
         """The events with `after < seq < before`, ascending: the lowest `limit` of
         them, or the highest."""
+        ...
+
+    async def page(
+        self, conversation_id: str, *, after: int, before: int | None, limit: int, newest: bool
+    ) -> Page:
+        """The messages with `after < seq < before`: the lowest `limit` of them, or the highest;
+        with what became of them by `head`, all of one moment."""
+        ...
+
+    async def posts(self, conversation_id: str, *, after: int, up_to: int) -> list[tuple[int, str]]:
+        """Number and sender of the messages with `after < seq <= up_to`, the newest
+        1,000 of them."""
         ...
 
     async def heads(self, conversation_ids: Sequence[str]) -> dict[str, int]:

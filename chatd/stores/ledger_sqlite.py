@@ -5,11 +5,18 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from loguru import logger
+
 from chatd.errors import BackendError
-from chatd.events import Event
+from chatd.events import Event, EventKind
 from chatd.stores.admission_sqlite import Admission
-from chatd.stores.ledger import Entry, Outcome
-from chatd.stores.rows_sqlite import event_of_row
+from chatd.stores.ledger import Entry, Outcome, Page
+from chatd.stores.rows_sqlite import (
+    EVENT_COLUMNS,
+    MESSAGE_KINDS,
+    event_of_row,
+    messages_of_rows,
+)
 from chatd.stores.thread_sqlite import SqliteThread, write_rows
 from protocol.errors import ErrorCode
 
@@ -19,7 +26,13 @@ _INSERT: Final = (
     "INSERT OR FAIL INTO ledger (conversation_id, seq, nonce, sender, key, kind, body, mac, at)"
 )
 _RAISE_HEAD: Final = "INSERT OR REPLACE INTO head (conversation_id, last, at)"
-_EVENT_COLUMNS: Final = "conversation_id, seq, nonce, kind, sender, body, at"
+_INSERT_CHANGE: Final = (
+    "INSERT INTO ledger (conversation_id, seq, nonce, sender, key, kind, body, mac, at, target,"
+    " version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_POSTS: Final = 1_000
+_SCRUB_SECONDS: Final = 1.0
+"""From a delete until the old pages of the write-ahead log are thrown away."""
 
 
 class _RepeatedKey(Exception):
@@ -29,11 +42,12 @@ class _RepeatedKey(Exception):
 class SqliteLedger:
     """See the port. One transaction of the writer thread per call."""
 
-    def __init__(self, writer: SqliteThread, reader: SqliteThread) -> None:
+    def __init__(self, writer: SqliteThread, reader: SqliteThread, admission: Admission) -> None:
         self._writer = writer
         self._reader = reader
-        self._admission = Admission()
+        self._admission = admission
         self._rollbacks_seen = 0
+        self._scrubbing: asyncio.Task[None] | None = None
 
     def append(self, entries: Sequence[Entry]) -> asyncio.Future[list[Outcome]]:
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
@@ -54,6 +68,8 @@ class SqliteLedger:
             if answer.cancelled():
                 return
             if error is None:
+                if any(entry.kind is EventKind.MESSAGE_DELETED for entry in entries):
+                    self._scrub_soon()
                 answer.set_result(attempt.result())
             else:
                 answer.set_exception(error)
@@ -71,7 +87,7 @@ class SqliteLedger:
         newest: bool = False,
     ) -> list[Event]:
         sql = (
-            f"SELECT {_EVENT_COLUMNS} FROM ledger WHERE conversation_id = ? AND seq > ? AND seq < ?"
+            f"SELECT {EVENT_COLUMNS} FROM ledger WHERE conversation_id = ? AND seq > ? AND seq < ?"
             f" ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?"
         )
         arguments = (conversation_id, after, 2**62 if before is None else before, limit)
@@ -81,6 +97,39 @@ class SqliteLedger:
             if newest:
                 rows.reverse()
             return [event_of_row(row) for row in rows]
+
+        return await self._reader.submit(job)
+
+    async def page(
+        self, conversation_id: str, *, after: int, before: int | None, limit: int, newest: bool
+    ) -> Page:
+        sql = (
+            f"SELECT {EVENT_COLUMNS} FROM ledger WHERE conversation_id = ? AND seq > ? AND seq < ?"
+            f" AND kind IN {MESSAGE_KINDS} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?"
+        )
+        arguments = (conversation_id, after, 2**62 if before is None else before, limit + 1)
+
+        def job(connection: sqlite3.Connection) -> Page:
+            head = connection.execute(
+                "SELECT last FROM head WHERE conversation_id = ?", (conversation_id,)
+            ).fetchone()
+            rows = connection.execute(sql, arguments).fetchall()
+            has_more = len(rows) > limit
+            rows = rows[:limit]
+            if newest:
+                rows.reverse()
+            messages = messages_of_rows(connection, conversation_id, rows)
+            return Page(messages, has_more, 0 if head is None else head[0])
+
+        return await self._reader.submit(job)
+
+    async def posts(self, conversation_id: str, *, after: int, up_to: int) -> list[tuple[int, str]]:
+        def job(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+            return connection.execute(
+                "SELECT seq, sender FROM ledger WHERE conversation_id = ? AND seq > ? AND seq <= ?"
+                f" AND kind IN {MESSAGE_KINDS} ORDER BY seq DESC LIMIT {_POSTS}",
+                (conversation_id, after, up_to),
+            ).fetchall()
 
         return await self._reader.submit(job)
 
@@ -96,6 +145,23 @@ class SqliteLedger:
             return found
 
         return await self._reader.submit(job)
+
+    def _scrub_soon(self) -> None:
+        """Throw the write-ahead log away: deleted bodies are still in its old pages."""
+        if self._scrubbing is None:
+            self._scrubbing = asyncio.get_running_loop().create_task(self._scrub(), name="scrub")
+
+    async def _scrub(self) -> None:
+        try:
+            done = False
+            while not done:
+                await asyncio.sleep(_SCRUB_SECONDS)
+                done = await self._writer.truncate_log()
+        except BackendError as error:
+            # The database is closed, which throws the log away too.
+            logger.debug("the log was not truncated: {}", error)
+        finally:
+            self._scrubbing = None
 
     # On the writer thread from here on.
 
@@ -114,6 +180,10 @@ class SqliteLedger:
         rows: list[tuple[object, ...]] = []
         heads: dict[str, tuple[str, int, int]] = {}
         for entry in entries:
+            if entry.target is not None and rows:
+                # A change looks at rows: those of this call must be there.
+                _write_new(connection, rows)
+                rows = []
             verdict = self._admission.admit(connection, entry)
             if isinstance(verdict, Outcome):
                 outcomes.append(verdict)
@@ -123,7 +193,7 @@ class SqliteLedger:
                 if first is not None:
                     outcomes.append(first)
                     continue
-            conversation, befriended = verdict
+            conversation, befriended, version = verdict
             conversation.last += 1
             seq = conversation.last
             row = (
@@ -139,20 +209,32 @@ class SqliteLedger:
             )
             heads[entry.conversation_id] = (entry.conversation_id, seq, entry.at_ms)
             outcomes.append(
-                Outcome(seq=seq, nonce=entry.nonce, at_ms=entry.at_ms, befriended=befriended)
+                Outcome(
+                    seq=seq,
+                    nonce=entry.nonce,
+                    at_ms=entry.at_ms,
+                    befriended=befriended,
+                    version=version or 0,
+                )
             )
-            if look_up_keys:
+            if entry.target is not None:
+                connection.execute(_INSERT_CHANGE, (*row, entry.target.seq, version))
+            elif look_up_keys:
                 write_rows(connection, _INSERT, [row])
             else:
                 rows.append(row)
         if rows:
-            try:
-                write_rows(connection, _INSERT, rows)
-            except sqlite3.IntegrityError:
-                raise _RepeatedKey from None
+            _write_new(connection, rows)
         if heads:
             write_rows(connection, _RAISE_HEAD, list(heads.values()))
         return outcomes
+
+
+def _write_new(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
+    try:
+        write_rows(connection, _INSERT, rows)
+    except sqlite3.IntegrityError:
+        raise _RepeatedKey from None
 
 
 def _first_with_key(connection: sqlite3.Connection, entry: Entry) -> Outcome | None:

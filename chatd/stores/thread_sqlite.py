@@ -27,11 +27,15 @@ MAX_WAITING: Final = 10_000
 MAX_JOBS_A_COMMIT: Final = 500
 _ROWS_A_STATEMENT: Final = 64
 _WAL_PAGES_BEFORE_CHECKPOINT: Final = 4_000
+_BUSY_MS: Final = 5_000
+_TRUNCATE_BUSY_MS: Final = 50
 
 
 class _Waiting(NamedTuple):
     job: Job[Any]
     future: asyncio.Future[Any]
+    is_outside: bool = False
+    """Runs between transactions."""
 
 
 class _Done(NamedTuple):
@@ -71,6 +75,20 @@ class SqliteThread:
         self._queue.put(_Waiting(job, future))
         return future
 
+    async def truncate_log(self) -> bool:
+        """Move the write-ahead log into the database and cut it to nothing; False when a
+        reader was in the way.
+
+        Raises:
+            BackendError: see `submit`.
+        """
+        if self._is_closed:
+            raise BackendError("the database is closed")
+        self._waiting += 1
+        future: asyncio.Future[bool] = self._loop.create_future()
+        self._queue.put(_Waiting(_truncate_log, future, is_outside=True))
+        return await future
+
     async def close(self) -> None:
         """Finish what was submitted, then end the thread."""
         self._is_closed = True
@@ -83,8 +101,12 @@ class SqliteThread:
             open_for_work = True
             while open_for_work:
                 batch: list[_Waiting] = []
+                outside: _Waiting | None = None
                 item = self._queue.get()
                 while item is not None:
+                    if item.is_outside:
+                        outside = item
+                        break
                     batch.append(item)
                     if len(batch) == MAX_JOBS_A_COMMIT:
                         break
@@ -94,18 +116,32 @@ class SqliteThread:
                         break
                 else:
                     open_for_work = False
+                done: list[_Done] = []
                 if batch:
                     done = (
                         self._commit(connection, batch)
                         if self._commits
                         else self._read(connection, batch)
                     )
+                if outside is not None:
+                    done.append(_attempt(connection, outside))
+                if done:
                     self._loop.call_soon_threadsafe(self._resolve, done)
         finally:
             connection.close()
 
     def _read(self, connection: sqlite3.Connection, batch: list[_Waiting]) -> list[_Done]:
-        return [_attempt(connection, waiting) for waiting in batch]
+        # In one transaction: all statements of a job see the same moment.
+        try:
+            connection.execute("BEGIN")
+            done = [_attempt(connection, waiting) for waiting in batch]
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            failure = BackendError(f"the read failed: {error}")
+            return [_Done(waiting.future, None, failure) for waiting in batch]
+        return done
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Waiting]) -> list[_Done]:
         done: list[_Done] = []
@@ -158,6 +194,15 @@ def _attempt(connection: sqlite3.Connection, waiting: _Waiting) -> _Done:
         return _Done(waiting.future, None, error)
 
 
+def _truncate_log(connection: sqlite3.Connection) -> bool:
+    connection.execute(f"PRAGMA busy_timeout={_TRUNCATE_BUSY_MS}")
+    try:
+        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not is_busy
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+
+
 def write_rows(
     connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]
 ) -> None:
@@ -186,7 +231,9 @@ def open_connection(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA busy_timeout=5000")
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+    # What was overwritten is overwritten on disk: a deleted message must be gone.
+    connection.execute("PRAGMA secure_delete=ON")
     connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES_BEFORE_CHECKPOINT}")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute("PRAGMA cache_size=-65536")

@@ -29,6 +29,8 @@ class Device(NamedTuple):
     refresh_hash: str
     refresh_expires_at: int
     """Milliseconds since the epoch."""
+    name: str | None = None
+    """As the user calls it."""
 
 
 class UsernameTaken(Exception):
@@ -69,6 +71,22 @@ class UserStore(Protocol):
         """Refuse every token of the user that was issued up to `at_ms`."""
         ...
 
+    async def devices(self, username: str) -> list[Device]:
+        """The devices of the user that are not revoked, newest first; at most 1,000. Their refresh
+        tokens are left out."""
+        ...
+
+    async def change_password(
+        self, username: str, password_hash: str, keep_device: str, at_ms: int
+    ) -> None:
+        """Set the password, refuse every token that was issued up to `at_ms`, and revoke every
+        device but the one that is kept."""
+        ...
+
+    async def renew_device(self, device: Device) -> None:
+        """Give a device a new refresh token; the device is made when no log-in recorded it."""
+        ...
+
     async def is_admitted(self, username: str, device_id: str, issued_at_ms: int) -> bool:
         """Whether a verified token is still good: account there, not banned, neither it nor
         its device revoked."""
@@ -79,11 +97,28 @@ class UserStore(Protocol):
         ...
 
     async def friends(self, username: str) -> list[str]:
-        """The friends of a user, by name."""
+        """The friends of a user, by name, without those of whom one has blocked the other."""
         ...
 
     async def friends_among(self, username: str, others: Sequence[str]) -> set[str]:
-        """Those of `others` who are the user's friends."""
+        """Those of `others` who are the user's friends and not blocked."""
+        ...
+
+    async def block(self, username: str, blocked: str, at_ms: int) -> bool:
+        """Let the user block another; False when it had. Counts for every append that begins
+        after the return."""
+        ...
+
+    async def unblock(self, username: str, blocked: str) -> bool:
+        """Take a block back; False when there was none."""
+        ...
+
+    async def blocks(self, username: str) -> list[str]:
+        """Whom the user has blocked, by name."""
+        ...
+
+    async def blocked_among(self, username: str, others: Sequence[str]) -> set[str]:
+        """Those of `others` who have blocked the user or whom it has blocked."""
         ...
 
     async def set_last_seen(self, seen: Mapping[str, int]) -> None:

@@ -5,19 +5,26 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from chatd.stores.rows_sqlite import insert_friendship
+from chatd.stores.admission_sqlite import Admission
+from chatd.stores.rows_sqlite import insert_friendship, is_blocked
 from chatd.stores.thread_sqlite import SqliteThread
 from chatd.stores.user_store import Account, Credentials, Device, UsernameTaken
 
-_DEVICE_COLUMNS: Final = "device_id, username, created_at, refresh_hash, refresh_expires_at"
+_DEVICE_COLUMNS: Final = "device_id, username, created_at, refresh_hash, refresh_expires_at, name"
+_NOT_BLOCKED: Final = (
+    "NOT EXISTS (SELECT 1 FROM block WHERE (block.username = friendship.username"
+    " AND blocked = friend) OR (block.username = friend AND blocked = friendship.username))"
+)
+_DEVICES_LISTED: Final = 1_000
 
 
 class SqliteUserStore:
     """See the port."""
 
-    def __init__(self, writer: SqliteThread, reader: SqliteThread) -> None:
+    def __init__(self, writer: SqliteThread, reader: SqliteThread, admission: Admission) -> None:
         self._writer = writer
         self._reader = reader
+        self._admission = admission
 
     async def create(
         self, username: str, password_hash: str, display_name: str | None, at_ms: int
@@ -61,7 +68,7 @@ class SqliteUserStore:
     async def add_device(self, device: Device) -> None:
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(
-                f"INSERT INTO device ({_DEVICE_COLUMNS}) VALUES (?, ?, ?, ?, ?)", device
+                f"INSERT INTO device ({_DEVICE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", device
             )
 
         await self._writer.submit(job)
@@ -107,6 +114,47 @@ class SqliteUserStore:
 
         await self._writer.submit(job)
 
+    async def devices(self, username: str) -> list[Device]:
+        def job(connection: sqlite3.Connection) -> list[Device]:
+            rows = connection.execute(
+                "SELECT device_id, username, created_at, '', coalesce(refresh_expires_at, 0), name"
+                " FROM device WHERE username = ? AND revoked_at IS NULL"
+                f" ORDER BY created_at DESC, device_id LIMIT {_DEVICES_LISTED}",
+                (username,),
+            )
+            return [Device(*row) for row in rows]
+
+        return await self._reader.submit(job)
+
+    async def change_password(
+        self, username: str, password_hash: str, keep_device: str, at_ms: int
+    ) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE account SET password_hash = ?, valid_after = max(valid_after, ?)"
+                " WHERE username = ?",
+                (password_hash, at_ms, username),
+            )
+            connection.execute(
+                "UPDATE device SET revoked_at = ?, refresh_hash = NULL"
+                " WHERE username = ? AND device_id <> ? AND revoked_at IS NULL",
+                (at_ms, username, keep_device),
+            )
+
+        await self._writer.submit(job)
+
+    async def renew_device(self, device: Device) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                f"INSERT INTO device ({_DEVICE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (device_id) DO UPDATE SET refresh_hash = excluded.refresh_hash,"
+                " refresh_expires_at = excluded.refresh_expires_at"
+                " WHERE username = excluded.username AND revoked_at IS NULL",
+                device,
+            )
+
+        await self._writer.submit(job)
+
     async def is_admitted(self, username: str, device_id: str, issued_at_ms: int) -> bool:
         def job(connection: sqlite3.Connection) -> bool:
             row = connection.execute(
@@ -126,19 +174,61 @@ class SqliteUserStore:
     async def friends(self, username: str) -> list[str]:
         def job(connection: sqlite3.Connection) -> list[str]:
             rows = connection.execute(
-                "SELECT friend FROM friendship WHERE username = ? ORDER BY friend", (username,)
+                f"SELECT friend FROM friendship WHERE username = ? AND {_NOT_BLOCKED}"
+                " ORDER BY friend",
+                (username,),
             )
             return [row[0] for row in rows]
 
         return await self._reader.submit(job)
 
     async def friends_among(self, username: str, others: Sequence[str]) -> set[str]:
-        sql = "SELECT 1 FROM friendship WHERE username = ? AND friend = ?"
+        sql = f"SELECT 1 FROM friendship WHERE username = ? AND friend = ? AND {_NOT_BLOCKED}"
 
         def job(connection: sqlite3.Connection) -> set[str]:
             return {
                 other for other in others if connection.execute(sql, (username, other)).fetchone()
             }
+
+        return await self._reader.submit(job)
+
+    async def block(self, username: str, blocked: str, at_ms: int) -> bool:
+        def job(connection: sqlite3.Connection) -> bool:
+            self._admission.forget_direct(username, blocked)
+            return (
+                connection.execute(
+                    "INSERT INTO block (username, blocked, since) VALUES (?, ?, ?)"
+                    " ON CONFLICT DO NOTHING",
+                    (username, blocked, at_ms),
+                ).rowcount
+                > 0
+            )
+
+        return await self._writer.submit(job)
+
+    async def unblock(self, username: str, blocked: str) -> bool:
+        def job(connection: sqlite3.Connection) -> bool:
+            return (
+                connection.execute(
+                    "DELETE FROM block WHERE username = ? AND blocked = ?", (username, blocked)
+                ).rowcount
+                > 0
+            )
+
+        return await self._writer.submit(job)
+
+    async def blocks(self, username: str) -> list[str]:
+        def job(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT blocked FROM block WHERE username = ? ORDER BY blocked", (username,)
+            )
+            return [row[0] for row in rows]
+
+        return await self._reader.submit(job)
+
+    async def blocked_among(self, username: str, others: Sequence[str]) -> set[str]:
+        def job(connection: sqlite3.Connection) -> set[str]:
+            return {other for other in others if is_blocked(connection, username, other)}
 
         return await self._reader.submit(job)
 

@@ -17,21 +17,29 @@ from chatd.delivery.catchup import Catchup
 from chatd.delivery.fanout import Fanout, Released
 from chatd.delivery.hub import Hub
 from chatd.delivery.outbox import Outbox
+from chatd.delivery.pages import Pages
 from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody, MessageBody, encode_body
 from chatd.fabric.bus_memory import MemoryBus
 from chatd.fabric.cache_memory import MemoryCache
+from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
 from chatd.metrics import Metrics
 from chatd.services.accounts import Accounts, Registration
+from chatd.services.blocks import Blocks
 from chatd.services.bootstrap import Bootstrap
+from chatd.services.changes import Changes
 from chatd.services.control import Control
 from chatd.services.conversations import Conversations
+from chatd.services.groups import Groups
 from chatd.services.history import Histories
 from chatd.services.journal import Journal
 from chatd.services.messages import Messages
+from chatd.services.offline import Offline
 from chatd.services.presence import Presence
 from chatd.services.receipts import Receipts
 from chatd.services.subscriptions import Subscriptions
+from chatd.services.typing_status import TypingStatus
+from chatd.stores.admission_sqlite import Admission
 from chatd.stores.conversation_store import ConversationStore
 from chatd.stores.conversation_store_sqlite import SqliteConversationStore
 from chatd.stores.ledger import Done, Entry, Ledger, Outcome
@@ -159,7 +167,12 @@ class Reader:
     def __init__(self, username: str, device_id: str = "device") -> None:
         self.sink = Sink()
         self.closes: list[CloseCode] = []
-        self.outbox = Outbox(principal(username, device_id), self.sink, self.closes.append)
+        self.outbox = Outbox(
+            principal(username, device_id),
+            self.sink,
+            self.closes.append,
+            ids.new_connection_id(),
+        )
 
     def frames(self) -> list[dict[str, Any]]:
         return [frame for data in self.sink.writes for frame in text_frames(data)]
@@ -215,9 +228,9 @@ async def sqlite_stores(folder: Path) -> AsyncIterator[Stores]:
     """The embedded stores of a data folder; opened again, they have what they had."""
     async with sqlite_threads(folder / "chatd.sqlite") as (writer, reader):
         yield Stores(
-            SqliteUserStore(writer, reader),
+            SqliteUserStore(writer, reader, admission := Admission()),
             SqliteConversationStore(writer, reader),
-            SqliteLedger(writer, reader),
+            SqliteLedger(writer, reader, admission),
         )
 
 
@@ -265,15 +278,17 @@ class Core:
         self.reader = reader
         self.clock = HandClock(NOW_MS)
         self.metrics = Metrics()
-        self.users = SqliteUserStore(writer, reader)
+        admission = Admission()
+        self.users = SqliteUserStore(writer, reader, admission)
         self.store = SqliteConversationStore(writer, reader)
-        self.ledger = SqliteLedger(writer, reader)
+        self.ledger = SqliteLedger(writer, reader, admission)
         self.bus = MemoryBus()
         self.cache = MemoryCache(self.clock, self.metrics)
         self.leases = MemoryPresenceLeases(self.clock)
         self.hub = Hub()
-        self.fanout = Fanout(self.hub, self.metrics)
-        self.catchup = Catchup(self.ledger, self.metrics)
+        self.pages = Pages(self.ledger, self.metrics)
+        self.fanout = Fanout(self.hub, self.pages, self.metrics)
+        self.catchup = Catchup(self.pages, self.metrics)
         self.tokens = Tokens(SECRET)
         self.control = Control(self.bus, self.hub)
         self.accounts = Accounts(
@@ -286,7 +301,7 @@ class Core:
             registration=registration,
             bcrypt_cost=4,
         )
-        self.receipts = Receipts(self.store, self.metrics)
+        self.receipts = Receipts(self.store, self.ledger, self.control, self.metrics)
         self.presence = Presence(
             self.leases, self.users, self.store, self.hub, self.bus, self.clock
         )
@@ -296,9 +311,23 @@ class Core:
             self.hub, self.store, self.ledger, self.receipts, self.catchup, self.settled
         )
         self.messages = Messages(self.journal, self.clock)
-        self.conversations = Conversations(self.journal, self.store, self.control, self.clock)
+        self.changes = Changes(self.journal, self.clock)
+        self.conversations = Conversations(
+            self.journal, self.store, self.users, self.control, self.clock
+        )
+        self.groups = Groups(self.journal, self.store, self.clock)
+        self.blocks = Blocks(self.users, self.accounts, self.presence, self.clock)
+        self.typing_status = TypingStatus(self.store, self.hub, self.bus)
+        self.queue = MemoryOfflineQueue(self.metrics)
+        self.offline = Offline(self.queue, self.store, self.leases, self.hub)
+        self.journal.released = self.offline.note
         self.histories = Histories(
-            self.accounts, self.store, self.ledger, self.presence, self.receipts
+            self.accounts,
+            self.store,
+            self.ledger,
+            self.presence,
+            self.receipts,
+            lambda: self.metrics.commits,
         )
         self.bootstrap = Bootstrap(self.accounts, self.store, self.presence, self.receipts)
         self._committed = 0
@@ -318,6 +347,8 @@ class Core:
         await self.journal.drain()
         await self.subscriptions.stop()
         await self.receipts.drain()
+        await self.offline.stop()
+        await self.typing_status.stop()
         await self.presence.stop()
         await self.control.stop()
         self.accounts.close()
@@ -342,10 +373,13 @@ class Core:
             self.fanout.release(conversation_id, together)
         self._has_released.set()
 
-    async def connect(self, username: str, device_id: str = "device") -> Reader:
-        """A connection of the user in its rooms; what it missed is on its way."""
+    async def connect(
+        self, username: str, device_id: str = "device", *, resumes: bool = False
+    ) -> Reader:
+        """A connection of the user in its rooms; what it missed is on its way, unless it
+        `resumes`."""
         reader = Reader(username, device_id)
-        await self.subscriptions.connect(reader.outbox)
+        await self.subscriptions.connect(reader.outbox, resumes=resumes)
         return reader
 
     async def submit(self, *entries: Entry) -> list[Outcome]:
@@ -368,6 +402,8 @@ async def core(
         await add_users(made.users, *usernames)
         await made.control.start()
         await made.presence.start()
+        await made.typing_status.start()
+        await made.offline.start()
         try:
             yield made
         finally:

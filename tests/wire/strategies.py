@@ -35,6 +35,8 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.sampled_from(cls)
         case inspect.ListType(item_type=item, max_length=high):
             return st.lists(values(item), max_size=min(high or 4, 4))
+        case inspect.DictType(key_type=key, value_type=item, max_length=high):
+            return st.dictionaries(values(key), values(item), max_size=min(high or 4, 4))
         case inspect.UnionType(types=kinds):
             return st.one_of([values(part) for part in kinds])
         case inspect.StructType(cls=cls):

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 import msgspec
 import pytest
 
+from protocol import catalogue_fields as fields
 from protocol import catalogue_prose as prose
 from protocol import decode, encode, limits, model, pushes, requests
 from protocol.catalogue import Entry, entries, json_schema, page
@@ -60,15 +61,15 @@ def test_a_frame_has_vectors(entry: Entry) -> None:
     for vector in ours:
         if vector.frame is not None:
             seen |= msgspec.json.decode(vector.data, type=dict[str, Any]).keys()
-    fields = msgspec.structs.fields(entry.cls)
-    assert {field.encode_name for field in fields} <= seen
+    names = {field.encode_name for field in msgspec.structs.fields(entry.cls)}
+    assert names <= seen
     if direction == "request":
         named = {
             vector.error.field.split("[")[0]
             for vector in ours
             if vector.error and vector.error.field
         }
-        assert {field.encode_name for field in fields} == named, "a field that no vector gets wrong"
+        assert names == named, "a field that no vector gets wrong"
         assert sum(vector.canonical for vector in ours) > 0 or entry.cls not in REQUESTS
 
 
@@ -93,14 +94,14 @@ def test_the_words_are_complete_and_none_is_left_over() -> None:
     assert prose.REQUESTS.keys() == set(REQUESTS)
     assert prose.SERVER_FRAMES.keys() == set(SERVER_FRAMES)
     assert prose.ON_PRESENCE_DOOR <= set(SERVER_FRAMES)
-    assert prose.REQUEST_FIELDS.keys() == wire_names(SPELLINGS)
-    assert prose.SERVER_FIELDS.keys() == wire_names(SERVER_FRAMES + prose.VALUE_TYPES)
-    for cls, name in prose.SPECIAL_FIELDS:
+    assert fields.REQUEST_FIELDS.keys() == wire_names(SPELLINGS)
+    assert fields.SERVER_FIELDS.keys() == wire_names(SERVER_FRAMES + prose.VALUE_TYPES)
+    for cls, name in fields.SPECIAL_FIELDS:
         assert name in wire_names((cls,))
     constants = {
         name for name, value in vars(limits).items() if name.isupper() and isinstance(value, int)
     }
-    assert prose.LIMITS.keys() == constants
+    assert fields.LIMITS.keys() == constants
 
 
 def test_all_objects_inside_frames_are_shown() -> None:
@@ -178,6 +179,13 @@ def test_patterns_are_written_for_other_languages() -> None:
     for pattern in patterns:
         assert re.fullmatch(pattern, "bob.7")
     assert "\\Z" not in page()
+
+
+def test_an_object_is_shown_with_what_it_holds() -> None:
+    most = f"at most {limits.RESUME_POSITIONS:,} items, each 0-{2**53 - 1:,}"
+    assert f"\n| `positions` | object of integer | yes | {most} | - |" in page()
+    assert "\n| `errors` | object of ErrorCode | no | - | - |" in page()
+    assert "\n| `reactions` | object of array of string | no | - | - |" in page()
 
 
 def test_a_group_message_needs_either_spelling() -> None:

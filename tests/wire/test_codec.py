@@ -111,8 +111,8 @@ def test_an_error_repeats_the_ref_and_names_the_field(
 ) -> None:
     known = {field.encode_name for field in msgspec.structs.fields(request)} - {"ref"}
     field = data.draw(st.sampled_from(sorted(known)))
-    # No field of a request is an object, so this is wrong for each of them.
-    fields = {**json.loads(encode(request)), "ref": ref, field: {"wrong": 1}}
+    # No field of a request is a fraction, so this is wrong for each of them.
+    fields = {**json.loads(encode(request)), "ref": ref, field: 0.5}
     error = outcome(json.dumps(fields).encode())
     assert isinstance(error, InvalidField)
     assert error.ref == ref
@@ -199,6 +199,13 @@ def test_what_is_no_json_in_an_ignored_field(text: str) -> None:
             decode(b'{"type":"PING","later":' + text.encode() + tail)
         assert caught.value.code is ErrorCode.MALFORMED_FRAME
         assert caught.value.ref is None
+
+
+@pytest.mark.parametrize("fields", ["", ',"chatId":"alice-bob","groupId":"g1"'])
+def test_which_conversation_is_meant_is_for_the_service_to_check(fields: str) -> None:
+    request = decode(b'{"type":"ACK","seq":5%b}' % fields.encode())
+    assert isinstance(request, requests.Ack)
+    assert (request.chat_id is None) == (request.group_id is None)
 
 
 def test_only_an_older_spelling_is_replaced() -> None:
