@@ -64,7 +64,7 @@ ERRORS: Final[dict[ErrorCode, ErrorInfo]] = {
     ErrorCode.BLOCKED: ErrorInfo(403, False, "one of the two users has blocked the other"),
     ErrorCode.NO_SUCH_USER: ErrorInfo(404, False, "no account has this username"),
     ErrorCode.NO_SUCH_MESSAGE: ErrorInfo(
-        404, False, "the conversation has no message with this id"
+        404, False, "the conversation has no message with this id, or it was deleted"
     ),
     ErrorCode.USERNAME_TAKEN: ErrorInfo(
         409, False, "the username is, or once was, another account's"
@@ -76,7 +76,9 @@ ERRORS: Final[dict[ErrorCode, ErrorInfo]] = {
     ErrorCode.GROUP_FULL: ErrorInfo(
         409, False, "the group has as many members as a group may have"
     ),
-    ErrorCode.LAST_ADMIN: ErrorInfo(409, False, "the only admin may not leave while others remain"),
+    ErrorCode.LAST_ADMIN: ErrorInfo(
+        409, False, "the only admin may not leave, or be no admin, while others remain"
+    ),
     ErrorCode.INVITE_EXPIRED: ErrorInfo(
         409, False, "the invite is used up, expired, revoked or unknown"
     ),

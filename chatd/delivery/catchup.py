@@ -37,7 +37,7 @@ class Catchup:
         """
         await outbox.drained()
         if behind.resync_after is not None and _is_behind(outbox, room, behind):
-            send_resync(outbox, room, behind.resync_after)
+            send_resync(outbox, room.conversation_id, behind.resync_after, is_direct=room.is_direct)
         while _is_behind(outbox, room, behind):
             # What is committed and not released yet is left for the release: only then is it known
             # who may have it, and whose own it is.
@@ -98,11 +98,11 @@ class Catchup:
         await outbox.drained()
 
 
-def send_resync(outbox: Outbox, room: Room, after_seq: int) -> None:
+def send_resync(outbox: Outbox, conversation_id: str, after_seq: int, *, is_direct: bool) -> None:
     """Tell a connection that what follows comes from the log."""
     frame = Resync(
-        chat_id=room.conversation_id if room.is_direct else None,
-        group_id=None if room.is_direct else room.conversation_id,
+        chat_id=conversation_id if is_direct else None,
+        group_id=None if is_direct else conversation_id,
         after_seq=after_seq,
     )
     outbox.reply(text_message(encode(frame)))

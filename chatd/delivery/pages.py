@@ -25,7 +25,7 @@ PAGE: Final = 200
 LOADS_AT_ONCE: Final = 64
 CACHED_BYTES: Final = 32 * 1024 * 1024
 _OVERHEAD: Final = 600
-"""Bytes of an event besides its body and frame."""
+"""Bytes of an event besides its body and frame, and of a page besides its events."""
 
 _Key = tuple[str, int]
 
@@ -48,6 +48,8 @@ class Pages:
         self._ledger = ledger
         self._metrics = metrics
         self._pages: OrderedDict[_Key, _Page] = OrderedDict()
+        self._numbers: dict[str, set[int]] = {}
+        """Which pages of each conversation are kept."""
         self._bytes = 0
         self._turns = asyncio.Semaphore(LOADS_AT_ONCE)
 
@@ -66,6 +68,7 @@ class Pages:
         page = self._pages.get(key)
         if page is None:
             page = self._pages[key] = _Page(number * PAGE)
+            self._numbers.setdefault(conversation_id, set()).add(number)
         while page.up_to < up_to:
             if page.loading is None:
                 page.loading = asyncio.get_running_loop().create_task(
@@ -79,8 +82,8 @@ class Pages:
 
     def forget(self, conversation_id: str) -> None:
         """A message of the conversation was deleted: what is kept of it must not be sent."""
-        for key in [key for key in self._pages if key[0] == conversation_id]:
-            self._drop(key)
+        for number in tuple(self._numbers.get(conversation_id, ())):
+            self._drop((conversation_id, number))
 
     async def _load(self, key: _Key, page: _Page, up_to: int) -> None:
         try:
@@ -89,12 +92,17 @@ class Pages:
                 events = await self._ledger.read(
                     key[0], after=page.up_to, before=up_to + 1, limit=PAGE
                 )
-            page.events += events
-            page.frames += [None] * len(events)
-            page.up_to = up_to
-            self._grow(key, page, sum(2 * len(event.body) + _OVERHEAD for event in events))
+        except BaseException:
+            if not page.events and self._pages.get(key) is page:
+                self._drop(key)
+            raise
         finally:
             page.loading = None
+        page.events += events
+        page.frames += [None] * len(events)
+        page.up_to = up_to
+        size = sum(2 * len(event.body) + _OVERHEAD for event in events)
+        self._grow(key, page, size if page.bytes else size + _OVERHEAD)
 
     def _grow(self, key: _Key, page: _Page, size: int) -> None:
         if self._pages.get(key) is not page:
@@ -108,6 +116,10 @@ class Pages:
 
     def _drop(self, key: _Key) -> None:
         self._bytes -= self._pages.pop(key).bytes
+        numbers = self._numbers[key[0]]
+        numbers.discard(key[1])
+        if not numbers:
+            del self._numbers[key[0]]
         self._metrics.page_bytes = self._bytes
 
 

@@ -141,8 +141,14 @@ class Subscriptions:
         errors: dict[str, ErrorCode] = {}
         for conversation_id, position in positions.items():
             membership, room = memberships.get(conversation_id), rooms.get(conversation_id)
-            if membership is None or room is None or not room.holds(outbox):
+            if membership is None:
                 errors[conversation_id] = ErrorCode.NOT_A_MEMBER
+                continue
+            if room is None or not room.holds(outbox):
+                # Nothing was ever said in it, or the connection is ending.
+                if position:
+                    is_direct = membership.kind is ConversationKind.DIRECT
+                    send_resync(outbox, conversation_id, 0, is_direct=is_direct)
                 continue
             is_beyond = position > heads.get(conversation_id, position)
             served = self._serve(
@@ -193,7 +199,7 @@ class Subscriptions:
                 behind.resync_after = 0
             return self._catchup.run(outbox, room, behind)
         if is_beyond:
-            send_resync(outbox, room, 0)
+            send_resync(outbox, room.conversation_id, 0, is_direct=room.is_direct)
         known_from = behind.start if behind is not None else room.live[outbox]
         if start >= known_from:
             return None
