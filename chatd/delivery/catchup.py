@@ -72,6 +72,7 @@ class Catchup:
                 return
             await self._write(outbox, piece)
             after = reached
+            await outbox.drained()
 
     async def _send_piece(self, outbox: Outbox, room: Room, behind: Behind, released: int) -> None:
         end, frames = await self._pages.after(room.conversation_id, behind.position, released)
@@ -88,6 +89,7 @@ class Catchup:
         await self._write(outbox, piece)
         # After the write: what a closed outbox discarded counts no more.
         outbox.written[room.conversation_id] = behind.position
+        await outbox.drained()
 
     async def _write(self, outbox: Outbox, piece: list[bytes]) -> None:
         if piece:
@@ -95,7 +97,6 @@ class Catchup:
             data = b"".join(piece)
             while outbox.write(data):
                 await outbox.drained()
-        await outbox.drained()
 
 
 def send_resync(outbox: Outbox, conversation_id: str, after_seq: int, *, is_direct: bool) -> None:
