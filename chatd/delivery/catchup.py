@@ -81,7 +81,7 @@ class Catchup:
             return
         before = behind.position
         piece = _take_piece(outbox, behind, frames)
-        if behind.position == before:
+        if behind.position == before < end:
             # It was released, so it was committed before the read: the store lost what it had
             # acknowledged.
             logger.error("{}: nothing stored from {} to {}", room.conversation_id, before, end)
@@ -115,6 +115,9 @@ def _take_piece(outbox: Outbox, behind: Behind, frames: Iterator[StoredFrame]) -
     size = 0
     for frame in frames:
         event = frame.event
+        if event.seq <= behind.position:
+            # A RESUME came meanwhile and said that the client has it.
+            continue
         behind.position = event.seq
         if _is_news(outbox, behind, event):
             piece.append(frame.offline() if event.seq <= behind.offline_up_to else frame.live())

@@ -85,7 +85,7 @@ def ack(entry: Entry, outcome: Outcome, ref: str | None) -> pushes.Success:
         prev=outcome.seq - 1,
         chat_id=conversation_id if is_direct else None,
         group_id=None if is_direct else conversation_id,
-        sent_at=outcome.at_ms if isinstance(body, MessageBody) else None,
+        sent_at=outcome.at_ms or None if message_id is not None else None,
         client_msg_id=entry.key,
         duplicate=outcome.duplicate,
         version=outcome.version or None,

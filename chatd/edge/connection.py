@@ -198,7 +198,8 @@ class Connection:
         self._watch_expiry()
 
     def check_pong(self) -> None:
-        if self._awaits_pong:
+        # One that is closing for another reason is not counted here too.
+        if self._awaits_pong and not self.outbox.is_closed():
             self._node.metrics.keepalive_timeouts += 1
             self._socket.close(CloseCode.INTERNAL_ERROR)
 

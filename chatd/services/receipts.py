@@ -180,12 +180,16 @@ class Receipts:
                 await self._push(one, [*covered, *own])
 
     async def _posts(self, conversation_id: str, moves: list[_Told]) -> list[tuple[int, str]]:
+        """What the moves cover of those who are still members: number and sender."""
         try:
-            return await self._ledger.posts(
+            posts = await self._ledger.posts(
                 conversation_id,
                 after=min(one.moved.came_from or 0 for one in moves),
                 up_to=max(one.move.seq for one in moves),
             )
+            senders = {sender for _, sender in posts}
+            members = await self._conversations.members_among(conversation_id, senders)
+            return [post for post in posts if post[1] in members]
         except BackendError as error:
             # The cursors are stored; whoever asks finds them.
             logger.warning("receipts of {} were not told: {}", conversation_id, error)

@@ -195,18 +195,24 @@ class Subscriptions:
             assert room.released is not None
             behind.is_held = behind.only_own = False
             behind.start = behind.position = start
+            behind.offline_up_to = room.released
             if is_beyond:
                 behind.resync_after = 0
             return self._catchup.run(outbox, room, behind)
         if is_beyond:
             send_resync(outbox, room.conversation_id, 0, is_direct=room.is_direct)
-        known_from = behind.start if behind is not None else room.live[outbox]
+        if behind is None:
+            known_from = room.live[outbox]
+            room.live[outbox] = min(start, known_from)
+        else:
+            # It says itself what it has: what its user wrote last may be lacking too.
+            behind.only_own = False
+            if start > behind.position:
+                behind.start = behind.position = start
+            known_from = behind.start
+            behind.start = min(start, known_from)
         if start >= known_from:
             return None
-        if behind is not None:
-            behind.start = start
-        else:
-            room.live[outbox] = start
         return self._catchup.fill(outbox, room, start, known_from, lambda: room.holds(outbox))
 
     def _open_rooms(

@@ -46,7 +46,7 @@ class _Typist:
     def __init__(self, is_direct: bool) -> None:
         self.is_direct = is_direct
         self.ends_at = 0.0
-        self.told_at = 0.0
+        self.told_at = -TELL_SECONDS
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -83,13 +83,9 @@ class TypingStatus:
         """
         place = where(request)
         key = place.conversation_id, principal.username
-        typist = self._typists.get(key)
-        now = self._loop.time()
-        if typist is not None and request.is_typing and now - typist.told_at < TELL_SECONDS:
-            typist.ends_at = now + LASTS_SECONDS
-            return
         await self._check(key, is_direct=place.is_direct)
         typist = self._typists.get(key)
+        now = self._loop.time()
         if not request.is_typing:
             if typist is not None:
                 await self._end(key, typist)
@@ -98,9 +94,10 @@ class TypingStatus:
             typist = self._begin(key, is_direct=place.is_direct)
             if typist is None:
                 return
-        typist.told_at = now
         typist.ends_at = now + LASTS_SECONDS
-        await self._tell(key, typist, is_typing=True)
+        if now - typist.told_at >= TELL_SECONDS:
+            typist.told_at = now
+            await self._tell(key, typist, is_typing=True)
 
     async def _check(self, key: _Key, *, is_direct: bool) -> None:
         verdict = await self._conversations.may_signal(*key)

@@ -143,6 +143,10 @@ class ConversationStore(Protocol):
         """The members whose names come after `after`, by name."""
         ...
 
+    async def members_among(self, conversation_id: str, usernames: Collection[str]) -> set[str]:
+        """Those of the users who are members."""
+        ...
+
     async def may_signal(self, conversation_id: str, username: str) -> ConversationKind | ErrorCode:
         """Whether the user may be heard in the conversation: its kind, or NOT_A_MEMBER or
         BLOCKED."""

@@ -137,6 +137,18 @@ class SqliteConversationStore:
 
         return await self._reader.submit(job)
 
+    async def members_among(self, conversation_id: str, usernames: Collection[str]) -> set[str]:
+        sql = "SELECT 1 FROM member WHERE conversation_id = ? AND username = ?"
+
+        def job(connection: sqlite3.Connection) -> set[str]:
+            return {
+                username
+                for username in usernames
+                if connection.execute(sql, (conversation_id, username)).fetchone()
+            }
+
+        return await self._reader.submit(job)
+
     async def may_signal(self, conversation_id: str, username: str) -> ConversationKind | ErrorCode:
         def job(connection: sqlite3.Connection) -> ConversationKind | ErrorCode:
             row = connection.execute(
