@@ -12,7 +12,7 @@ from protocol.errors import ErrorCode
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FOLDERS = ("chatd/", "protocol/", "sql/", "tests/", "docs/", "bench/", "testclients/")
+FOLDERS = ("chatd/", "protocol/", "sql/", "tests/", "docs/", "bench/", "testclients/", "scripts/")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
