@@ -1,37 +1,29 @@
-"""A small asyncio client of the chat and presence sockets: a connection, and a method per request.
+# ruff: noqa: ASYNC109 - the deadline is an argument because the error says what was awaited
+"""A small asyncio client of the chat and presence sockets: one connection, a method per request.
 
     async with ChatClient.connect("ws://127.0.0.1:4000/", token) as alice:
         ack = await alice.send_direct("bob", "hi")
         push = await alice.next_push(OneToOneChat)
 
-Leaving the context closes the connection and raises what its reader failed with.
+Leaving the context closes the connection and raises what its reader failed with. It shows frames
+as they come; `testclients.steady` is the client that reconnects, resumes and keeps the order.
 """
 
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from protocol import requests
-from protocol.limits import HISTORY_PAGE_DEFAULT
-from protocol.model import HistoryVisibility
-from protocol.pushes import (
-    GroupChatHistory,
-    InitData,
-    OneToOneChatHistory,
-    Pong,
-    ReplyFrame,
-    Success,
-)
-from protocol.requests import Request
-from testclients.connection import MAX_PUSHES, Connection
+from protocol.pushes import Success
+from testclients.asking import Asking
+from testclients.connection import MAX_PUSHES, REQUEST_SECONDS, Connection, Sink
 from testclients.errors import BadFrame
+from testclients.events import Where
 from testclients.handshake import TokenBy, open_socket
 from testclients.positions import Positions
 
-R = TypeVar("R", bound=ReplyFrame)
 
-
-class ChatClient(Connection):
+class ChatClient(Connection, Asking):
     """Every method that sends a request may raise what `request` does."""
 
     @classmethod
@@ -43,8 +35,10 @@ class ChatClient(Connection):
         origin: str | None = None,
         token_by: TokenBy = "header",
         headers: Mapping[str, str] | None = None,
+        resume: bool = False,
         max_pushes: int = MAX_PUSHES,
         positions: Positions | None = None,
+        sink: Sink | None = None,
         open_timeout: float = 10.0,
         ping_interval: float | None = None,
     ) -> "Connecting":
@@ -54,8 +48,10 @@ class ChatClient(Connection):
             url: ws:// or wss:// of the chat or presence socket.
             token: from a log-in; None sends none.
             token_by: which of the three places of the handshake carries it.
+            resume: ask the server to send nothing of a conversation before `resume` named it.
             max_pushes: the size of `pushes`, and how many `next_push` keeps.
             positions: is told every push and ack in the order of arrival.
+            sink: gets every frame in the order of arrival, instead of `pushes`.
             open_timeout: seconds for the handshake, and again for INFO.
             ping_interval: seconds between own pings; None sends none. The server's are
                 always answered.
@@ -69,12 +65,13 @@ class ChatClient(Connection):
                 url,
                 token,
                 token_by=token_by,
+                resume=resume,
                 origin=origin,
                 headers=headers,
                 open_timeout=open_timeout,
                 ping_interval=ping_interval,
             )
-            return cls(ws, info, max_pushes, positions)
+            return cls(ws, info, max_pushes, positions, sink)
 
         return Connecting(opening)
 
@@ -88,66 +85,39 @@ class ChatClient(Connection):
         frame = requests.GroupChat(group_id=group_id, content=content, client_msg_id=client_msg_id)
         return await self._ask(frame, Success)
 
-    async def history_direct(
-        self,
-        to: str,
-        *,
-        before: int | None = None,
-        after: int | None = None,
-        limit: int = HISTORY_PAGE_DEFAULT,
-    ) -> OneToOneChatHistory:
-        frame = requests.GetOneToOneHistory(to=to, before=before, after=after, limit=limit)
-        return await self._ask(frame, OneToOneChatHistory)
-
-    async def history_group(
-        self,
-        group_id: str,
-        *,
-        before: int | None = None,
-        after: int | None = None,
-        limit: int = HISTORY_PAGE_DEFAULT,
-    ) -> GroupChatHistory:
-        frame = requests.GetGroupChatHistory(
-            group_id=group_id, before=before, after=after, limit=limit
-        )
-        return await self._ask(frame, GroupChatHistory)
-
-    async def create_group(
-        self,
-        name: str,
-        members: list[str] | None = None,
-        *,
-        open: bool = False,
-        history: HistoryVisibility = HistoryVisibility.JOINED,
-    ) -> Success:
-        frame = requests.CreateGroup(name=name, members=members or [], open=open, history=history)
-        return await self._ask(frame, Success)
-
-    async def join_group(self, group_id: str, invite: str | None = None) -> Success:
-        return await self._ask(requests.JoinGroup(group_id=group_id, invite=invite), Success)
-
     async def leave_group(self, group_id: str) -> Success:
-        reply = await self._ask(requests.LeaveGroup(group_id=group_id), Success)
+        reply = await super().leave_group(group_id)
         if self.positions is not None:
             self.positions.forget(group_id)
         return reply
 
-    async def open_chat(self, to: str) -> Success:
-        return await self._ask(requests.NewOneToOneChat(to=to), Success)
+    async def ack(self, where: Where, seq: int) -> Success:
+        """The user has received everything up to `seq`."""
+        frame = requests.Ack(chat_id=where.chat_id, group_id=where.group_id, seq=seq)
+        return await self._ask(frame, Success)
 
-    async def init_data(self) -> InitData:
-        return await self._ask(requests.InitData(), InitData)
+    async def mark_read(self, where: Where, seq: int) -> Success:
+        """The user has read everything up to `seq`."""
+        frame = requests.MarkRead(chat_id=where.chat_id, group_id=where.group_id, seq=seq)
+        return await self._ask(frame, Success)
 
-    async def subscribe_presence(self, users: list[str]) -> Success:
-        return await self._ask(requests.SubscribePresence(users=users), Success)
+    async def typing(self, where: Where, is_typing: bool) -> None:
+        """Tell the others; there is no reply unless it is refused."""
+        await self.send(
+            requests.Typing(chat_id=where.chat_id, group_id=where.group_id, is_typing=is_typing)
+        )
 
-    async def ping(self) -> Pong:
-        return await self._ask(requests.Ping(), Pong)
+    async def resume(
+        self, positions: Mapping[str, int], *, timeout: float | None = REQUEST_SECONDS
+    ) -> Success:
+        """Ask for the events after these numbers, by conversation; they come before the reply.
 
-    async def _ask(self, frame: Request, kind: type[R]) -> R:
-        reply = await self.request(frame)
-        if not isinstance(reply, kind):
-            raise BadFrame(f"{type(frame).__name__} was answered with {type(reply).__name__}")
+        `timeout` is in seconds from the request to the reply; None waits as long as the
+        connection lasts.
+        """
+        reply = await self.request(requests.Resume(positions=dict(positions)), timeout=timeout)
+        if not isinstance(reply, Success):
+            raise BadFrame(f"RESUME was answered with {type(reply).__name__}")
         return reply
 
 

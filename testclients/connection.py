@@ -7,9 +7,9 @@ connection, and `close` and `abort` wait for it. Nothing reconnects here.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Final, Self, TypeVar, overload
+from typing import Final, NamedTuple, Self, TypeVar, overload
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -23,6 +23,8 @@ from testclients.frames import decode
 from testclients.positions import Positions
 
 F = TypeVar("F", bound=pushes.Frame)
+Sink = Callable[[ServerFrame, Request | None], Awaitable[None]]
+"""Gets a frame and, if it is the reply to one, the request. While it waits nothing else is read."""
 
 MAX_PUSHES: Final = 10_000
 REQUEST_SECONDS: Final = 10.0
@@ -32,11 +34,21 @@ CUT: Final = 1006
 """The close code of RFC 6455 for a connection that ended without a close frame."""
 
 
+class _Awaited(NamedTuple):
+    request: Request
+    reply: asyncio.Future[Reply]
+
+
 class Connection:
     """From INFO on; ended by `close`, which leaving the context calls."""
 
     def __init__(
-        self, ws: ClientConnection, info: Info, max_pushes: int, positions: Positions | None = None
+        self,
+        ws: ClientConnection,
+        info: Info,
+        max_pushes: int,
+        positions: Positions | None = None,
+        sink: Sink | None = None,
     ) -> None:
         """`ChatClient.connect` says what the arguments mean."""
         self.info = info
@@ -54,7 +66,8 @@ class Connection:
         self._closed: asyncio.Future[int] = self._loop.create_future()
         self._failure: BadFrame | None = None
         """What ended the connection from this side."""
-        self._awaited: dict[str, asyncio.Future[Reply]] = {}
+        self._sink = sink
+        self._awaited: dict[str, _Awaited] = {}
         """By `ref`."""
         self._last_ref = 0
         self._kept: deque[ServerFrame] = deque()
@@ -134,6 +147,10 @@ class Connection:
         self._ws.transport.abort()
         await self._reader
 
+    def cut(self) -> None:
+        """Cut the connection, and wait for nothing; it is still to be closed or aborted."""
+        self._ws.transport.abort()
+
     async def send(self, frame: Request) -> None:
         """Send a request and await no reply.
 
@@ -153,8 +170,15 @@ class Connection:
         except ConnectionClosed:
             raise self._lost() from None
 
-    async def request(self, frame: Request, *, timeout: float = REQUEST_SECONDS) -> Reply:
+    async def ended(self) -> ClientError:
+        """Wait until the connection is closed, and say why it is; as for `closed`."""
+        await self.closed
+        return self._lost()
+
+    async def request(self, frame: Request, *, timeout: float | None = REQUEST_SECONDS) -> Reply:
         """Send `frame`, with a `ref` if it has none, and give its reply, which is never an ERROR.
+
+        `timeout` is in seconds; None waits as long as the connection lasts.
 
         Raises:
             RequestFailed: the reply is an ERROR.
@@ -169,7 +193,7 @@ class Connection:
         if ref in self._awaited:
             raise ValueError(f"a request with the ref {ref!r} awaits its reply")
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._awaited[ref] = future
+        self._awaited[ref] = _Awaited(frame, future)
         try:
             async with asyncio.timeout(timeout):
                 await self.send(frame)
@@ -277,7 +301,15 @@ class Connection:
                 frame = decode(await self._ws.recv(decode=False))
                 if self.positions is not None:
                     self.positions.note(frame, self.info.user)
-                if not (isinstance(frame, ReplyFrame) and self._resolve(frame)):
+                awaited = None
+                if isinstance(frame, ReplyFrame) and frame.ref is not None:
+                    awaited = self._awaited.get(frame.ref)
+                if self._sink is not None:
+                    await self._sink(frame, None if awaited is None else awaited.request)
+                if awaited is not None and not awaited.reply.done():
+                    assert isinstance(frame, ReplyFrame)
+                    awaited.reply.set_result(frame)
+                elif self._sink is None:
                     await self._push(frame)
         except ConnectionClosed:
             pass
@@ -287,14 +319,6 @@ class Connection:
             raise
         finally:
             self._end()
-
-    def _resolve(self, reply: Reply) -> bool:
-        """Hand a reply to the request that awaits it; False when there is none."""
-        future = self._awaited.pop(reply.ref, None) if reply.ref is not None else None
-        if future is None or future.done():
-            return False
-        future.set_result(reply)
-        return True
 
     async def _push(self, frame: ServerFrame) -> None:
         if self.pushes.full():
@@ -314,9 +338,9 @@ class Connection:
 
     def _end(self) -> None:
         self._closed.set_result(self._code())
-        for future in self._awaited.values():
-            if not future.done():
-                future.set_exception(self._lost())
+        for awaited in self._awaited.values():
+            if not awaited.reply.done():
+                awaited.reply.set_exception(self._lost())
         self._arrived.set()
 
     def _code(self) -> int:

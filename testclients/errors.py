@@ -3,6 +3,10 @@
 ClientError
     CannotConnect    no connection: nobody listens, or the handshake was refused
     ConnectionLost   the connection is closed; `code` says why
+        OutcomeUnknown   it was closed before a request that changes something was answered
+    NotConnected     there is no connection now: nothing was sent
+    OutboxFull       as many posts wait already as the outbox holds
+    TooLarge         what was to be sent is more than a server takes
     RequestFailed    the server answered ERROR
     HttpFailed       the HTTP API answered with a status that is no success
     Overdue          nothing came in the time allowed (a TimeoutError too)
@@ -21,15 +25,23 @@ class ClientError(Exception):
 
 
 class CannotConnect(ClientError):
-    """`http_status` is set when a server refused, `code` when it said why in problem+json."""
+    """`http_status` is set when a server refused, `code` when it said why in problem+json;
+    `close_code` when it took the connection and closed it before INFO."""
 
     def __init__(
-        self, url: str, detail: str, http_status: int | None = None, code: str | None = None
+        self,
+        url: str,
+        detail: str,
+        http_status: int | None = None,
+        code: str | None = None,
+        *,
+        close_code: int | None = None,
     ) -> None:
         self.url = url
         self.detail = detail
         self.http_status = http_status
         self.code = code
+        self.close_code = close_code
 
     def __str__(self) -> str:
         return f"cannot connect to {self.url}: {self.detail}"
@@ -45,6 +57,42 @@ class ConnectionLost(ClientError):
     def __str__(self) -> str:
         reason = self.reason or ("cut off" if self.code == 1006 else "")
         return f"connection lost: {self.code} {reason}".rstrip()
+
+
+class OutcomeUnknown(ConnectionLost):
+    """The request was carried out, or was not: what came of it is seen in the events to come.
+
+    It is not sent again by itself.
+    """
+
+    def __init__(self, request: str, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.request = request
+
+    def __str__(self) -> str:
+        return f"{self.request} may have been carried out, or not: {super().__str__()}"
+
+
+class NotConnected(ClientError):
+    def __str__(self) -> str:
+        return "not connected: nothing was sent"
+
+
+class OutboxFull(ClientError):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.limit} messages wait to be sent, no more are taken"
+
+
+class TooLarge(ClientError):
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"about {self.size} bytes, at most {self.limit} can be sent"
 
 
 class RequestFailed(ClientError):

@@ -27,6 +27,7 @@ async def open_socket(
     token: str | None,
     *,
     token_by: TokenBy,
+    resume: bool,
     origin: str | None,
     headers: Mapping[str, str] | None,
     open_timeout: float,
@@ -40,14 +41,14 @@ async def open_socket(
     """
     extra = dict(headers or {})
     subprotocols: list[Subprotocol] | None = None
-    target = url
+    target = _with_query(url, "resume=1") if resume else url
     if token is not None:
         if token_by == "header":
             extra["Authorization"] = f"Bearer {token}"
         elif token_by == "subprotocol":
             subprotocols = [Subprotocol("chat.v1"), Subprotocol(f"bearer.{token}")]
         else:
-            target = _with_query(url, f"authToken={quote(token, safe='')}")
+            target = _with_query(target, f"authToken={quote(token, safe='')}")
     try:
         ws = await connect(
             target,
@@ -91,7 +92,9 @@ async def _first_frame(ws: ClientConnection, url: str, seconds: float) -> Info:
         raise CannotConnect(url, f"no INFO within {seconds:g} s") from None
     except ConnectionClosed:
         raise CannotConnect(
-            url, f"closed before INFO: {ws.close_code} {ws.close_reason}".rstrip()
+            url,
+            f"closed before INFO: {ws.close_code} {ws.close_reason}".rstrip(),
+            close_code=ws.close_code,
         ) from None
     if not isinstance(frame, Info):
         raise BadFrame(f"the first frame is {type(frame).__name__}, not INFO")

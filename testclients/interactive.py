@@ -8,23 +8,22 @@ from typing import Final, NamedTuple
 
 from protocol.limits import HISTORY_PAGE
 from protocol.model import HistoryMessage, PresenceStatus
-from protocol.pushes import GroupCreated, PresenceUpdate, ServerFrame
+from protocol.pushes import GroupChatHistory, OneToOneChatHistory
 from testclients import render
-from testclients.client import ChatClient
-from testclients.conversations import (
-    Ambiguous,
-    Conversation,
-    Direct,
-    Group,
-    UnknownGroup,
-    find_group,
-    post,
-)
-from testclients.errors import Overdue, RequestFailed, first_of_group
+from testclients.board import Board
+from testclients.conversations import Conversation, Direct, Group, find_group
+from testclients.credentials import Credentials
+from testclients.errors import ClientError, RequestFailed, first_of_group
+from testclients.events import Where
+from testclients.fold import Fold
 from testclients.options import EXIT_OK, Options
+from testclients.outbox import EntryState
 from testclients.screen import Screen
+from testclients.steady import SteadyClient
 
 HISTORY_SHOWN: Final = 20
+TYPING_SECONDS: Final = 8.0
+"""Who has touched no key for so long is not typing."""
 
 
 class Refusal(Exception):
@@ -32,38 +31,47 @@ class Refusal(Exception):
 
 
 class Interactive:
-    def __init__(self, client: ChatClient, options: Options, screen: Screen) -> None:
-        self._client = client
+    def __init__(
+        self, credentials: Credentials, user: str, options: Options, screen: Screen
+    ) -> None:
         self._options = options
         self._screen = screen
-        self._view = render.View(client.user)
+        self._board = Board(screen, user, _now_ms, json=options.json)
+        self._client = SteadyClient(
+            options.chat_url,
+            credentials,
+            on_state=self._board.connection,
+            on_entry=self._board.entry,
+        )
         self._offered: list[Conversation] = []
         """What the numbers of the last list stand for, from 1."""
-        self._presence: dict[str, PresenceStatus] = {}
-        """What was last shown, so that only changes are."""
+        self._typing_end: asyncio.TimerHandle | None = None
         self._is_over = False
 
     async def run(self) -> int:
         """Until the user ends it. Returns the exit code.
 
         Raises:
-            ClientError: the connection was lost.
+            ClientError: there is no connection, and there will be none.
         """
-        self._screen.show(f"logged in as {self._client.user}; /help lists the commands")
-        try:
-            await self._converse()
-        finally:
-            # Ctrl-C is a way to leave, too: what has come until now was shown, or is now.
-            await self._client.close()
-            for frame in self._client.take_all():
-                self._show_push(frame)
+        self._screen.show(f"logged in as {self._board.view.user}; /help lists the commands")
+        async with self._client:
+            try:
+                await self._converse()
+            finally:
+                # Ctrl-C is a way to leave, too: what has come until now was shown, or is now.
+                self._stop_typing()
+                for happening in self._client.take_all():
+                    self._board.happen(happening)
         return EXIT_OK
 
     async def _converse(self) -> None:
+        await self._client.online()
         with first_of_group():
             async with asyncio.TaskGroup() as tasks:
                 await self._begin()
-                printer = tasks.create_task(self._print_pushes())
+                printer = tasks.create_task(self._print())
+                self._screen.watch_typing(self._note_typing)
                 while not self._is_over:
                     line = await self._screen.read(self._prompt())
                     if line is None:
@@ -79,10 +87,10 @@ class Interactive:
             await self._attempt(self.talk_in(self._options.group))
 
     async def _attempt(self, deed: Awaitable[None]) -> None:
-        """Do what was typed; if it is refused, say so and go on."""
+        """Do what was typed; if it cannot be done, say so and go on."""
         try:
             await deed
-        except (RequestFailed, Ambiguous, UnknownGroup, Overdue, Refusal) as error:
+        except (ClientError, Refusal) as error:
             self._screen.show(f"! {render.plain(str(error))}")
 
     async def _take(self, line: str) -> None:
@@ -90,8 +98,8 @@ class Interactive:
             await self._command(line[1:])
         elif not line.strip():
             return
-        elif self._view.here is not None:
-            await self._send(self._view.here, line[1:] if line.startswith("//") else line)
+        elif self._board.view.here is not None:
+            self._send(self._board.view.here, line[1:] if line.startswith("//") else line)
         elif line.strip().isdecimal():
             await self._choose(int(line))
         else:
@@ -115,31 +123,32 @@ class Interactive:
         await self._open(self._offered[number - 1])
 
     async def _open(self, conversation: Conversation) -> None:
-        messages = await self._fetch(conversation, HISTORY_SHOWN)
-        self._view.here = conversation
-        self._screen.show(f"--- {self._describe(conversation)} ---")
-        self._show_past(messages)
+        page = await self._fetch(conversation, HISTORY_SHOWN)
+        self._stop_typing()
+        self._board.open(conversation, page)
+        await self.mark_read("")
         if isinstance(conversation, Direct):
             try:
                 await self._client.subscribe_presence([conversation.peer])
             except RequestFailed as error:
                 self._screen.show(f"* no news of who is online here: {render.plain(str(error))}")
 
-    async def _fetch(self, conversation: Conversation, limit: int) -> list[HistoryMessage]:
+    async def _fetch(
+        self, conversation: Conversation, limit: int
+    ) -> OneToOneChatHistory | GroupChatHistory:
         if isinstance(conversation, Group):
-            return (await self._client.history_group(conversation.group_id, limit=limit)).messages
+            return await self._client.history_group(conversation.group_id, limit=limit)
         page = await self._client.history_direct(conversation.peer, limit=limit)
-        self._presence[conversation.peer] = _status(page.is_online)
-        return page.messages
+        self._board.presence[conversation.peer] = _status(page.is_online)
+        return page
 
-    async def _send(self, here: Conversation, text: str) -> None:
-        try:
-            ack = await post(self._client, here, text)
-        except (RequestFailed, Overdue):
-            self._screen.show(f"! not sent: {render.plain(text)}")
-            raise
-        at_ms = _now_ms() if ack.sent_at is None else ack.sent_at
-        self._screen.show(render.spoken(self._client.user, text, at_ms, _now_ms(), self._view))
+    def _send(self, here: Conversation, text: str) -> None:
+        """What is sent is shown when it is stored, in its place among what others say."""
+        self._stop_typing()
+        if isinstance(here, Direct):
+            self._client.post_direct(here.peer, text)
+        else:
+            self._client.post_group(here.group_id, text)
 
     async def show_help(self, rest: str) -> None:
         width = max(len(command.usage) for command in COMMANDS.values())
@@ -152,9 +161,10 @@ class Interactive:
             *(Direct(chat.peer) for chat in data.chats),
             *(Group(group.group_id, group.name) for group in data.groups),
         ]
-        self._presence |= {chat.peer: _status(chat.is_online) for chat in data.chats}
-        self._view.group_names |= {group.group_id: group.name for group in data.groups}
-        for line in render.listing(data.chats, data.groups, data.has_more, _now_ms(), self._view):
+        view = self._board.view
+        self._board.presence |= {chat.peer: _status(chat.is_online) for chat in data.chats}
+        view.group_names |= {group.group_id: group.name for group in data.groups}
+        for line in render.listing(data.chats, data.groups, data.has_more, _now_ms(), view):
             self._screen.show(line)
 
     async def talk_to(self, rest: str) -> None:
@@ -170,7 +180,41 @@ class Interactive:
     async def show_history(self, rest: str) -> None:
         if rest and not (rest.isdecimal() and 1 <= int(rest) <= HISTORY_PAGE):
             raise Refusal(f"usage: /history [1-{HISTORY_PAGE}]")
-        self._show_past(await self._fetch(self._current(), int(rest or HISTORY_SHOWN)))
+        page = await self._fetch(self._current(), int(rest or HISTORY_SHOWN))
+        self._board.past(page.messages)
+
+    async def edit(self, rest: str) -> None:
+        if not rest:
+            raise Refusal("usage: /edit TEXT, in place of what you said last here")
+        message = await self._own_last()
+        await self._client.edit(self._where(), message.id, rest, version=message.version)
+
+    async def delete(self, rest: str) -> None:
+        await self._client.delete(self._where(), (await self._own_last()).id)
+
+    async def react(self, rest: str) -> None:
+        if not rest:
+            raise Refusal("usage: /react EMOJI, to what was said last here")
+        await self._loaded()
+        message = self._board.newest(lambda message: True)
+        if message is None:
+            raise Refusal("nothing was said here lately")
+        await self._client.react(self._where(), message.id, rest)
+
+    async def mark_read(self, rest: str) -> None:
+        state = await self._loaded()
+        if state.head:
+            self._client.mark_read(self._where(), state.head)
+
+    async def retry(self, rest: str) -> None:
+        for entry in self._client.entries:
+            if entry.state is EntryState.FAILED:
+                self._client.retry(entry)
+
+    async def drop(self, rest: str) -> None:
+        for entry in self._client.entries:
+            if entry.state is EntryState.FAILED:
+                self._client.discard(entry)
 
     async def create(self, rest: str) -> None:
         try:
@@ -182,7 +226,7 @@ class Interactive:
         members = [name for name in words[1].split(",") if name] if len(words) == 2 else []
         group_id = (await self._client.create_group(words[0], members)).group_id
         assert group_id is not None, "the reply to CREATE_GROUP has a groupId"
-        self._view.group_names[group_id] = words[0]
+        self._board.view.group_names[group_id] = words[0]
         await self._open(Group(group_id, words[0]))
 
     async def join(self, rest: str) -> None:
@@ -197,16 +241,16 @@ class Interactive:
         if not isinstance(here, Group):
             raise Refusal("only a group can be left")
         await self._client.leave_group(here.group_id)
-        self._view.here = None
-        self._screen.show(f"* you left {render.title(here)}")
+        self._board.close()
 
     async def who(self, rest: str) -> None:
-        here = self._view.here
+        here = self._board.view.here
         self._screen.show(
-            f"you are {self._client.user}" + (f", in {self._describe(here)}" if here else "")
+            f"you are {self._board.view.user}"
+            + (f", in {self._board.describe(here)}" if here else "")
         )
         online = sorted(
-            name for name, status in self._presence.items() if status is PresenceStatus.ONLINE
+            name for name, status in self._board.presence.items() if status is PresenceStatus.ONLINE
         )
         self._screen.show(
             f"online, as far as known: {', '.join(map(render.plain, online)) or 'nobody'}"
@@ -216,41 +260,54 @@ class Interactive:
         self._is_over = True
 
     def _current(self) -> Conversation:
-        if self._view.here is None:
+        if self._board.view.here is None:
             raise Refusal("no conversation is chosen")
-        return self._view.here
+        return self._board.view.here
 
-    def _describe(self, conversation: Conversation) -> str:
-        name = render.title(conversation)
-        if isinstance(conversation, Group):
-            return f"{name} (group {render.plain(conversation.group_id)})"
-        status = self._presence.get(conversation.peer, PresenceStatus.UNKNOWN)
-        return name if status is PresenceStatus.UNKNOWN else f"{name} ({status.lower()})"
+    def _where(self) -> Where:
+        self._current()
+        assert self._board.where is not None, "it was fetched when it was chosen"
+        return self._board.where
+
+    async def _loaded(self) -> Fold:
+        """The state of the conversation that is chosen."""
+        here = self._current()
+        if self._board.fold is not None:
+            return self._board.fold
+        return self._board.load(await self._fetch(here, HISTORY_PAGE))
+
+    async def _own_last(self) -> HistoryMessage:
+        await self._loaded()
+        message = self._board.newest(lambda message: message.from_ == self._board.view.user)
+        if message is None:
+            raise Refusal("you have said nothing here lately")
+        return message
+
+    def _note_typing(self, text: str) -> None:
+        """A key was pressed, and this is what stands there now."""
+        if not text or text.startswith("/") or self._board.where is None:
+            self._stop_typing()
+            return
+        if self._typing_end is not None:
+            self._typing_end.cancel()
+        loop = asyncio.get_running_loop()
+        self._typing_end = loop.call_later(TYPING_SECONDS, self._stop_typing)
+        self._client.typing(self._board.where, True)
+
+    def _stop_typing(self) -> None:
+        if self._typing_end is not None:
+            self._typing_end.cancel()
+            self._typing_end = None
+        if self._board.where is not None:
+            self._client.typing(self._board.where, False)
 
     def _prompt(self) -> str:
-        return f"{render.title(self._view.here) if self._view.here else ''}> "
+        here = self._board.view.here
+        return f"{render.title(here) if here else ''}> "
 
-    def _show_past(self, messages: list[HistoryMessage]) -> None:
-        for message in messages:
-            self._screen.show(render.past(message, _now_ms(), self._view))
-
-    async def _print_pushes(self) -> None:
+    async def _print(self) -> None:
         while True:
-            self._show_push(await self._client.next_push(timeout=None))
-
-    def _show_push(self, frame: ServerFrame) -> None:
-        if isinstance(frame, GroupCreated):
-            self._view.group_names[frame.group_id] = frame.name
-        if isinstance(frame, PresenceUpdate):
-            if self._presence.get(frame.username) is frame.status:
-                return
-            self._presence[frame.username] = frame.status
-        as_text = (
-            render.as_json(frame)
-            if self._options.json
-            else render.push(frame, _now_ms(), self._view)
-        )
-        self._screen.show(as_text)
+            self._board.happen(await self._client.next())
 
 
 class Command(NamedTuple):
@@ -269,6 +326,12 @@ COMMANDS: Final[dict[str, Command]] = {
     "to": Command("/to USER", "talk to a user", Interactive.talk_to),
     "group": Command("/group NAME|ID", "talk in a group of yours", Interactive.talk_in),
     "history": Command("/history [N]", "the last messages again", Interactive.show_history),
+    "edit": Command("/edit TEXT", "in place of what you said last here", Interactive.edit),
+    "delete": Command("/delete", "what you said last here", Interactive.delete),
+    "react": Command("/react EMOJI", "to what was said last here", Interactive.react),
+    "read": Command("/read", "tell that you have read all of it", Interactive.mark_read),
+    "retry": Command("/retry", "send again what could not be sent", Interactive.retry),
+    "drop": Command("/drop", "give up what could not be sent", Interactive.drop),
     "create": Command("/create NAME [USER,USER]", "a new group", Interactive.create),
     "join": Command("/join ID [INVITE]", "a group that others made", Interactive.join),
     "leave": Command("/leave", "the group that is chosen", Interactive.leave),

@@ -63,12 +63,13 @@ class Positions:
         of the time outside is owed. Without `user`, an own change of membership is a duplicate of
         its ack.
         """
-        # Whatever has these fields is an event: a new kind of event needs no change here.
+        # Whatever has these fields is an event: a new kind of event needs no change here. A
+        # receipt has a seq too, but no prev: it is no event.
         seq: int | None = getattr(frame, "seq", None)
         conversation: str | None = getattr(frame, "chat_id", None)
         if conversation is None:
             conversation = getattr(frame, "group_id", None)
-        if seq is None or conversation is None:
+        if seq is None or conversation is None or getattr(frame, "prev", None) is None:
             return
         if isinstance(frame, Success):
             self._ack(conversation, seq)

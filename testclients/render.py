@@ -4,30 +4,44 @@ Rule of this file: what a server or another user wrote goes through `plain`, so 
 move the cursor, look like somebody else's line or set the window's title.
 """
 
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from protocol import encode
-from protocol.model import ChatSummary, GroupSummary, HistoryMessage, PresenceStatus
+from protocol.model import ChatSummary, GroupSummary, HistoryMessage, PresenceStatus, Role
 from protocol.pushes import (
+    DeliveryReceipt,
     Error,
     GroupChat,
     GroupCreated,
     GroupMemberJoined,
     GroupMemberLeft,
+    GroupUpdated,
+    MessageDeleted,
+    MessageEdited,
     NewOneToOneChat,
     OneToOneChat,
     PresenceUpdate,
+    Reaction,
+    ReadReceipt,
+    RoleChanged,
     ServerFrame,
     Success,
+    Typing,
 )
+from testclients.connection_state import ConnectionState, Phase
 from testclients.conversations import Conversation, Direct, is_message_of
+from testclients.notices import Gone, LogRenewed, Notice, Rewound
+from testclients.outbox import Entry, EntryState
 
 CONTINUATION: Final = "\n    | "
 """What stands for a line break inside a message."""
+
+QUOTED_CHARS: Final = 30
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSEEN: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -48,6 +62,8 @@ class View:
     """By group id, as far as known."""
     zone: tzinfo | None = None
     """None is the machine's own."""
+    find: Callable[[str], HistoryMessage | None] = lambda id: None
+    """A message by its id, as far as known."""
 
 
 def plain(text: str) -> str:
@@ -85,7 +101,14 @@ def spoken(who: str, content: str, at_ms: int, now_ms: int, view: View, label: s
 
 def past(item: HistoryMessage, now_ms: int, view: View) -> str:
     """A message of a history, which is always the one of `view.here`."""
-    return spoken(item.from_, item.content, item.sent_at, now_ms, view)
+    if item.deleted:
+        return f"{moment(item.sent_at, now_ms, view.zone)} {plain(item.from_)} (deleted)"
+    line = spoken(item.from_, item.content, item.sent_at, now_ms, view)
+    if item.edited_at is not None:
+        line += f" (edited by {plain(item.edited_by)})" if item.edited_by else " (edited)"
+    for emoji, users in (item.reactions or {}).items():
+        line += f" [{plain(emoji)} {', '.join(map(plain, users))}]"
+    return line
 
 
 def push(frame: ServerFrame, now_ms: int, view: View) -> str:
@@ -115,10 +138,68 @@ def _line(frame: ServerFrame, now_ms: int, view: View) -> str:
             return f"* {_member(frame, 'joined', 'added', 'to')} {_group(frame.group_id, view)}"
         case GroupMemberLeft():
             return f"* {_member(frame, 'left', 'removed', 'from')} {_group(frame.group_id, view)}"
+        case GroupUpdated():
+            return _update(frame, view)
+        case RoleChanged():
+            role = "an admin" if frame.role is Role.ADMIN else "a member"
+            group = _group(frame.group_id, view)
+            return f"* {plain(frame.by)} made {plain(frame.username)} {role} of {group}"
+        case MessageEdited():
+            return (
+                f"* {plain(frame.from_)} edited {_quote(frame, view)}: {_one_line(frame.content)}"
+            )
+        case MessageDeleted():
+            return f"* {plain(frame.from_)} deleted {_quote(frame, view)}"
+        case Reaction():
+            did = "took back" if frame.remove else "reacted"
+            return f"* {plain(frame.from_)} {did} {plain(frame.emoji)} to {_quote(frame, view)}"
+        case DeliveryReceipt() | ReadReceipt():
+            did = "seen by" if isinstance(frame, ReadReceipt) else "delivered to"
+            others = f" and {frame.others} others" if frame.others else ""
+            return f"* {did} {plain(frame.username)}{others}"
+        case Typing():
+            does = "is typing" if frame.is_typing else "has stopped typing"
+            return f"* {plain(frame.username)} {does}"
         case Error():
             return f"! {frame.code}: {plain(frame.msg)}"
         case _:
             return f"* {plain(as_json(frame))}"
+
+
+def notice(what: Notice, view: View) -> str:
+    """What the client library itself tells."""
+    match what:
+        case LogRenewed():
+            return "* the server was restored from a backup: what is above may be gone"
+        case Rewound(conversation):
+            return f"* {_group(conversation, view)} begins anew: what is above of it may be gone"
+        case Gone(conversation):
+            return f"* you are not in {_group(conversation, view)} any more"
+
+
+def connection(state: ConnectionState) -> str:
+    """How it stands with the connection, in a few words; empty while all is well."""
+    match state.phase:
+        case Phase.CONNECTING:
+            return "connecting"
+        case Phase.WAITING:
+            return f"offline, next try in {math.ceil(state.seconds)} s"
+        case Phase.ONLINE | Phase.CLOSED:
+            return ""
+        case Phase.FAILED:
+            return "offline"
+
+
+def entry(post: Entry) -> str:
+    """How it stands with a message that is to be sent."""
+    words = _one_line(post.content)
+    match post.state:
+        case EntryState.SENDING:
+            return f"* not sent yet: {words}"
+        case EntryState.SENT:
+            return f"* sent: {words}"
+        case EntryState.FAILED:
+            return f"! not sent: {words} ({plain(str(post.error))}); /retry or /drop"
 
 
 def ack(frame: Success) -> str:
@@ -181,6 +262,34 @@ def _member(event: GroupMemberJoined | GroupMemberLeft, itself: str, did: str, w
     if event.by == event.username:
         return f"{plain(event.username)} {itself}"
     return f"{plain(event.by)} {did} {plain(event.username)} {where}"
+
+
+def _update(event: GroupUpdated, view: View) -> str:
+    changes = []
+    if event.name is not None:
+        changes.append(f"renamed it to {plain(event.name)}")
+    if event.topic is not None:
+        changes.append(
+            f"set the topic {_one_line(event.topic)}" if event.topic else "took the topic off"
+        )
+    if event.avatar_url is not None:
+        changes.append("changed its picture")
+    return f"* {plain(event.by)} {', '.join(changes)} ({_group(event.group_id, view)})"
+
+
+def _quote(event: MessageEdited | MessageDeleted | Reaction, view: View) -> str:
+    message = view.find(event.id)
+    if message is None or message.deleted:
+        return "a message"
+    words = message.content
+    if len(words) > QUOTED_CHARS:
+        words = words[:QUOTED_CHARS] + "…"
+    author = "" if message.from_ == event.from_ else f" of {plain(message.from_)}"
+    return f"“{_one_line(words)}”{author}"
+
+
+def _one_line(text: str) -> str:
+    return plain(text.replace("\n", " "))
 
 
 def _group(group_id: str, view: View) -> str:

@@ -14,6 +14,7 @@ import sys
 import termios
 import tty
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -38,6 +39,12 @@ class Screen(Protocol):
 
     def show(self, text: str) -> None:
         """Print a line (or several)."""
+
+    def status(self, text: str) -> None:
+        """What stands in front of the prompt from now on, where that can be shown."""
+
+    def watch_typing(self, typed: Callable[[str], None]) -> None:
+        """Tell of what is being typed, with every change, where that can be seen."""
 
     async def read(self, prompt: str) -> str | None:
         """The next line typed; None when there will be none."""
@@ -68,6 +75,12 @@ class PlainScreen:
     def show(self, text: str) -> None:
         print(text, flush=True)
 
+    def status(self, text: str) -> None:
+        pass
+
+    def watch_typing(self, typed: Callable[[str], None]) -> None:
+        pass
+
     async def read(self, prompt: str) -> str | None:
         return await self._lines.next()
 
@@ -82,6 +95,8 @@ class EditedScreen:
         """Lines typed ahead; nothing more is read while there are any."""
         self._prompt: str | None = None
         """None while no line is wanted: nothing that is typed then is shown yet."""
+        self._status = ""
+        self._typed: Callable[[str], None] = lambda text: None
 
     def __enter__(self) -> Self:
         tty.setcbreak(self._fd)
@@ -106,6 +121,14 @@ class EditedScreen:
         else:
             self._write(f"{_CLEAR_LINE}{text}\n{self._line(self._prompt)}")
 
+    def status(self, text: str) -> None:
+        if text != self._status:
+            self._status = text
+            self._redraw()
+
+    def watch_typing(self, typed: Callable[[str], None]) -> None:
+        self._typed = typed
+
     async def read(self, prompt: str) -> str | None:
         if not self._finished:
             self._prompt = prompt
@@ -114,6 +137,7 @@ class EditedScreen:
             await readable(self._fd)
             typed = os.read(self._fd, _CHUNK_BYTES)
             self._finished += self._editor.feed(self._decoder.decode(typed)) if typed else [End.END]
+            self._typed(self._editor.text)
             self._redraw()
         line = self._finished.popleft()
         if isinstance(line, End):
@@ -131,7 +155,8 @@ class EditedScreen:
             self._write(_CLEAR_LINE + self._line(self._prompt))
 
     def _line(self, prompt: str) -> str:
-        return self._editor.visible(prompt, shutil.get_terminal_size().columns)
+        status = f"({self._status}) " if self._status else ""
+        return self._editor.visible(status + prompt, shutil.get_terminal_size().columns)
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)

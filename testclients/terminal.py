@@ -13,6 +13,7 @@ from typing import Final
 from testclients import http, render
 from testclients.client import ChatClient
 from testclients.conversations import Ambiguous, UnknownGroup
+from testclients.credentials import Credentials
 from testclients.errors import CannotConnect, ClientError, HttpFailed, RequestFailed
 from testclients.interactive import Interactive
 from testclients.lines import BadLine, LineReader
@@ -80,6 +81,8 @@ async def _run(options: Options) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     begin = http.register if options.register else http.login
     login = await begin(options.server, options.user, options.password)
+    if options.mode is Mode.INTERACTIVE:
+        return await _converse(options, login)
     async with ChatClient.connect(options.chat_url, login.token) as client:
         try:
             code = await _serve(client, options)
@@ -91,14 +94,17 @@ async def _run(options: Options) -> int:
 
 
 async def _serve(client: ChatClient, options: Options) -> int:
-    match options.mode:
-        case Mode.FLAGS:
-            return await Script(client, options).run_flags()
-        case Mode.LINES:
-            return await Script(client, options).run_lines(LineReader(sys.stdin.fileno()))
-        case Mode.INTERACTIVE:
-            with make_screen() as screen:
-                return await Interactive(client, options, screen).run()
+    if options.mode is Mode.FLAGS:
+        return await Script(client, options).run_flags()
+    return await Script(client, options).run_lines(LineReader(sys.stdin.fileno()))
+
+
+async def _converse(options: Options, login: http.Login) -> int:
+    credentials = Credentials(options.server, login)
+    with make_screen() as screen:
+        code = await Interactive(credentials, login.user.username, options, screen).run()
+    await http.logout(options.server, credentials.token)
+    return code
 
 
 def _ask(options: Options) -> Options:

@@ -4,6 +4,7 @@ from protocol.pushes import (
     GroupMemberLeft,
     OneToOneChat,
     Pong,
+    ReadReceipt,
     Success,
 )
 from testclients.positions import Gap, Place, Positions
@@ -176,3 +177,10 @@ def test_frames_without_a_place_are_ignored() -> None:
     positions.note(Pong())
     positions.note(Success(chat_id="alice-bob"))
     assert positions.last == {}
+
+
+def test_a_receipt_is_no_event() -> None:
+    positions = Positions({"alice-bob": 3})
+    positions.note(ReadReceipt(chat_id="alice-bob", username="bob", seq=9))
+    assert positions.last == {"alice-bob": 3}
+    assert positions.problems == []

@@ -1,4 +1,5 @@
 from datetime import UTC, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -12,28 +13,59 @@ from protocol.model import (
     Role,
 )
 from protocol.pushes import (
+    DeliveryReceipt,
     Error,
     GroupChat,
     GroupCreated,
     GroupMemberJoined,
     GroupMemberLeft,
+    GroupUpdated,
+    MessageDeleted,
+    MessageEdited,
     NewOneToOneChat,
     OneToOneChat,
     Pong,
     PresenceUpdate,
+    Reaction,
+    ReadReceipt,
+    RoleChanged,
     ServerFrame,
     Success,
+    Typing,
 )
+from protocol.requests import OneToOneChat as OneToOneChatRequest
 from testclients import render
+from testclients.connection_state import ConnectionState, Phase
 from testclients.conversations import Conversation, Direct, Group
+from testclients.errors import RequestFailed
+from testclients.notices import Gone, LogRenewed, Notice, Rewound
+from testclients.outbox import Entry, EntryState
 
 NOON = 1_700_049_600_000  # 2023-11-15 12:00 UTC
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
 
 
+CHANGE: dict[str, Any] = {"chat_id": "alice-bob", "id": "m", "at": NOON, "seq": 2, "prev": 1}
+
+
+def past(content: str, **more: Any) -> HistoryMessage:
+    fields: dict[str, Any] = {
+        "id": "m",
+        "seq": 1,
+        "prev": 0,
+        "from_": "bob",
+        "sent_at": NOON,
+        "version": 1,
+    }
+    return HistoryMessage(content=content, **(fields | more))
+
+
+KNOWN = {"m": past("the old words"), "long": past("x" * 100)}
+
+
 def view(here: Conversation | None = None) -> render.View:
-    return render.View("alice", here, {"g1": "demo"}, UTC)
+    return render.View("alice", here, {"g1": "demo"}, UTC, KNOWN.get)
 
 
 def direct(from_: str, to: str, content: str = "hi", offline: bool = False) -> OneToOneChat:
@@ -132,6 +164,63 @@ def in_group(group_id: str = "g1") -> GroupChat:
             None,
             "! MALFORMED_FRAME: not JSON",
         ),
+        (
+            GroupUpdated(group_id="g1", name="pub", topic="", by="bob", at=NOON, seq=2, prev=1),
+            None,
+            "* bob renamed it to pub, took the topic off (demo)",
+        ),
+        (
+            GroupUpdated(
+                group_id="g1", topic="a\nb", avatar_url="x", by="bob", at=NOON, seq=2, prev=1
+            ),
+            None,
+            "* bob set the topic a b, changed its picture (demo)",
+        ),
+        (
+            RoleChanged(
+                group_id="g1", username="eve", role=Role.ADMIN, by="bob", at=NOON, seq=2, prev=1
+            ),
+            None,
+            "* bob made eve an admin of demo",
+        ),
+        (
+            RoleChanged(
+                group_id="g1", username="eve", role=Role.MEMBER, by="bob", at=NOON, seq=2, prev=1
+            ),
+            None,
+            "* bob made eve a member of demo",
+        ),
+        (
+            MessageEdited(**CHANGE, from_="bob", content="two\nlines", version=2),
+            None,
+            "* bob edited “the old words”: two lines",
+        ),
+        (
+            MessageEdited(**CHANGE, from_="carol", content="new", version=2),
+            None,
+            "* carol edited “the old words” of bob: new",
+        ),
+        (MessageDeleted(**CHANGE, from_="bob"), None, "* bob deleted “the old words”"),
+        (
+            Reaction(**CHANGE, from_="alice", emoji="👍"),
+            None,
+            "* alice reacted 👍 to “the old words” of bob",
+        ),
+        (
+            Reaction(**(CHANGE | {"id": "long"}), from_="bob", emoji="👍", remove=True),
+            None,
+            f"* bob took back 👍 to “{'x' * 30}…”",
+        ),
+        (MessageDeleted(**(CHANGE | {"id": "?"}), from_="bob"), None, "* bob deleted a message"),
+        (ReadReceipt(chat_id="c", username="bob", seq=1), None, "* seen by bob"),
+        (
+            ReadReceipt(group_id="g1", username="bob", seq=1, others=3),
+            None,
+            "* seen by bob and 3 others",
+        ),
+        (DeliveryReceipt(chat_id="c", username="bob", seq=1), None, "* delivered to bob"),
+        (Typing(chat_id="c", username="bob", is_typing=True), None, "* bob is typing"),
+        (Typing(chat_id="c", username="bob", is_typing=False), None, "* bob has stopped typing"),
         (Pong(), None, '* {"type":"PONG"}'),
     ],
 )
@@ -195,9 +284,56 @@ def test_an_ack_names_its_place() -> None:
     )
 
 
-def test_a_message_of_a_history() -> None:
-    item = HistoryMessage(id="m", seq=1, prev=0, from_="bob", content="hi", sent_at=NOON)
-    assert render.past(item, NOON, view()) == "12:00 bob: hi"
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (past("hi"), "12:00 bob: hi"),
+        (past("hi", edited_at=NOON, version=2), "12:00 bob: hi (edited)"),
+        (past("hi", edited_at=NOON, edited_by="eve"), "12:00 bob: hi (edited by eve)"),
+        (past("", deleted=True, edited_at=NOON), "12:00 bob (deleted)"),
+        (
+            past("hi", reactions={"👍": ["alice", "eve"], "\x1b": ["eve"]}),
+            "12:00 bob: hi [👍 alice, eve] [\\x1b eve]",
+        ),
+    ],
+)
+def test_a_message_of_a_history(message: HistoryMessage, line: str) -> None:
+    assert render.past(message, NOON, view()) == line
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (ConnectionState(Phase.CONNECTING), "connecting"),
+        (ConnectionState(Phase.WAITING, 2.3), "offline, next try in 3 s"),
+        (ConnectionState(Phase.ONLINE), ""),
+        (ConnectionState(Phase.FAILED), "offline"),
+        (ConnectionState(Phase.CLOSED), ""),
+    ],
+)
+def test_how_it_stands_with_the_connection(state: ConnectionState, words: str) -> None:
+    assert render.connection(state) == words
+
+
+def test_how_it_stands_with_a_message_to_be_sent() -> None:
+    post = Entry(OneToOneChatRequest(to="bob", content="a\nb\x07", client_msg_id="c"))
+    assert render.entry(post) == "* not sent yet: a b\\x07"
+    post.move(EntryState.FAILED, RequestFailed(ErrorCode.BLOCKED, "no", False, None))
+    assert render.entry(post) == "! not sent: a b\\x07 (BLOCKED: no); /retry or /drop"
+    post.move(EntryState.SENT)
+    assert render.entry(post) == "* sent: a b\\x07"
+
+
+@pytest.mark.parametrize(
+    ("notice", "words"),
+    [
+        (LogRenewed("x"), "* the server was restored from a backup: what is above may be gone"),
+        (Rewound("g1"), "* demo begins anew: what is above of it may be gone"),
+        (Gone("g1"), "* you are not in demo any more"),
+    ],
+)
+def test_a_notice_as_a_line(notice: Notice, words: str) -> None:
+    assert render.notice(notice, view()) == words
 
 
 def test_the_list_counts_through_chats_and_groups() -> None:
