@@ -1,4 +1,4 @@
-"""Conversations, their members and roles: `/api/conversations/{id}`."""
+"""Conversations, their members and roles: `/api/conversations`."""
 
 from typing import Annotated, Any
 
@@ -9,9 +9,11 @@ from litestar.params import Parameter
 from chatd.api.context import ApiContext
 from chatd.api.principal import principal_of
 from chatd.delivery.render import history_message
+from chatd.errors import invalid_field
 from chatd.services.bootstrap import unread
 from chatd.services.groups import MEMBERS_PAGE, Change
 from chatd.stores.conversation_store import Summary
+from protocol import limits
 from protocol.model import HistoryMessage, Role
 
 
@@ -32,6 +34,12 @@ class Conversation(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     read_seq: int
     unread: int | str
     last_message: HistoryMessage | None
+
+
+class ConversationPage(msgspec.Struct, frozen=True, rename="camel"):
+    conversations: list[Conversation]
+    next: str | None
+    """Ask for the next page with `cursor` this; null on the last one."""
 
 
 class UpdateBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -69,7 +77,27 @@ class Done(msgspec.Struct, frozen=True):
     seq: int
 
 
+ConversationLimit = Annotated[int, Parameter(ge=1, le=limits.INIT_DATA_CONVERSATIONS)]
 MemberLimit = Annotated[int, Parameter(ge=1, le=MEMBERS_PAGE)]
+
+
+@get("/")
+async def list_conversations(
+    request: Request[Any, Any, Any],
+    context: ApiContext,
+    cursor: str | None = None,
+    limit: ConversationLimit = 50,
+) -> ConversationPage:
+    """The caller's conversations, by time of the last event, newest first. One that has
+    a new event while pages are read moves to the first page."""
+    summaries = await context.groups.summaries(
+        principal_of(request), limit=limit + 1, after=None if cursor is None else _opened(cursor)
+    )
+    page = summaries[:limit]
+    more = len(summaries) > limit
+    return ConversationPage(
+        [_conversation(summary) for summary in page], _cursor(page[-1]) if more else None
+    )
 
 
 @get("/{conversation_id:str}")
@@ -148,6 +176,7 @@ def router() -> Router:
     return Router(
         "/api/conversations",
         route_handlers=[
+            list_conversations,
             get_conversation,
             update_conversation,
             list_members,
@@ -157,6 +186,17 @@ def router() -> Router:
         ],
         tags=["conversations"],
     )
+
+
+def _cursor(summary: Summary) -> str:
+    return f"{summary.at_ms}.{summary.membership.conversation_id}"
+
+
+def _opened(cursor: str) -> tuple[int, str]:
+    at_ms, dot, conversation_id = cursor.partition(".")
+    if not dot or not at_ms.isdigit() or not at_ms.isascii() or len(at_ms) > 16:
+        raise invalid_field("cursor", "not one that a page named as `next`")
+    return int(at_ms), conversation_id
 
 
 def _next(members: list[Any], limit: int) -> str | None:

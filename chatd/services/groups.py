@@ -58,6 +58,15 @@ class Groups:
             raise not_a_member()
         return summary
 
+    async def summaries(
+        self, principal: Principal, *, limit: int, after: tuple[int, str] | None
+    ) -> list[Summary]:
+        """The caller's conversations, newest first, from the one with this time and id
+        on; at most `limit`."""
+        return await self._store.summaries(
+            principal.username, limit=limit, unread_cap=limits.UNREAD_CAP, after=after
+        )
+
     async def members(
         self, principal: Principal, conversation_id: str, *, after: str, limit: int
     ) -> list[Member]:

@@ -62,6 +62,8 @@ class Summary(NamedTuple):
     topic: str | None
     avatar_url: str | None
     is_open: bool
+    at_ms: int
+    """Time of the last event."""
 
 
 class Member(NamedTuple):
@@ -128,8 +130,16 @@ class ConversationStore(Protocol):
         """Move cursors, never back; one result each, in their order."""
         ...
 
-    async def summaries(self, username: str, *, limit: int, unread_cap: int) -> list[Summary]:
-        """The user's conversations by time of the last event, newest first; at most `limit`."""
+    async def summaries(
+        self,
+        username: str,
+        *,
+        limit: int,
+        unread_cap: int,
+        after: tuple[int, str] | None = None,
+    ) -> list[Summary]:
+        """The user's conversations by time of the last event, newest first, then by id; at most
+        `limit`, those that come after the one with this time and id."""
         ...
 
     async def summary(

@@ -34,7 +34,7 @@ _MEMBERSHIP: Final = (
 )
 _SUMMARY: Final = (
     _MEMBERSHIP.format(
-        more=", name, member_count, head.last, topic, avatar_url, is_open,"
+        more=", name, member_count, head.last, topic, avatar_url, is_open, head.at,"
         " (SELECT peer.username FROM member AS peer WHERE kind = 'direct'"
         " AND peer.conversation_id = member.conversation_id"
         " AND peer.username <> member.username)",
@@ -106,11 +106,23 @@ class SqliteConversationStore:
 
         return await self._writer.submit(job)
 
-    async def summaries(self, username: str, *, limit: int, unread_cap: int) -> list[Summary]:
-        sql = f"{_SUMMARY} ORDER BY head.at DESC, member.conversation_id LIMIT ?"
+    async def summaries(
+        self,
+        username: str,
+        *,
+        limit: int,
+        unread_cap: int,
+        after: tuple[int, str] | None = None,
+    ) -> list[Summary]:
+        sql = (
+            f"{_SUMMARY} AND (head.at < ? OR (head.at = ? AND member.conversation_id > ?))"
+            " ORDER BY head.at DESC, member.conversation_id LIMIT ?"
+        )
+        at_ms, conversation_id = after or (2**62, "")
+        arguments = (username, at_ms, at_ms, conversation_id, limit)
 
         def job(connection: sqlite3.Connection) -> list[Summary]:
-            rows = connection.execute(sql, (username, limit)).fetchall()
+            rows = connection.execute(sql, arguments).fetchall()
             return [_summary(connection, username, row, unread_cap) for row in rows]
 
         return await self._reader.submit(job)
@@ -278,7 +290,7 @@ def _summary(
     connection: sqlite3.Connection, username: str, row: tuple[Any, ...], unread_cap: int
 ) -> Summary:
     membership = _membership(row)
-    name, member_count, head, topic, avatar_url, is_open, peer = row[7:]
+    name, member_count, head, topic, avatar_url, is_open, at_ms, peer = row[7:]
     (unread,) = connection.execute(
         "SELECT count(*) FROM (SELECT 1 FROM ledger"
         " WHERE conversation_id = ? AND seq > ? AND sender <> ?"
@@ -308,4 +320,5 @@ def _summary(
         topic,
         avatar_url,
         bool(is_open),
+        at_ms,
     )
