@@ -5,12 +5,13 @@ Nothing but a position is kept for it between two pieces, and the next is taken 
 has taken the last, so a backlog of any size costs the server no more than a piece.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from loguru import logger
 
-from chatd.delivery.hub import Behind, Room
+from chatd.delivery.hub import Behind, Filling, Room
+from chatd.delivery.lacking import Range, add
 from chatd.delivery.outbox import Outbox
 from chatd.delivery.pages import Pages, StoredFrame
 from chatd.events import Event
@@ -46,18 +47,29 @@ class Catchup:
                 await self._send_piece(outbox, room, behind, room.released)
             if _is_behind(outbox, room, behind) and behind.position >= room.released:
                 # In the loop step in which the position has met what is released.
-                room.go_live(outbox, behind.position, behind.start)
+                room.go_live(outbox, behind.position, behind.lacking)
 
     async def fill(
-        self, outbox: Outbox, room: Room, after: int, up_to: int, wanted: Callable[[], bool]
+        self, outbox: Outbox, room: Room, ranges: Sequence[Range], filling: Filling
     ) -> None:
-        """Send the events above `after` up to `up_to` while they are wanted: older ones than the
-        connection was sent so far.
+        """Send the events of these ranges, which the connection lacks below its position, while
+        they are wanted.
 
         Raises:
             BackendError: as `run`.
         """
-        while after < up_to and wanted() and not outbox.is_closed():
+        for after, up_to in ranges:
+            await self._fill_range(outbox, room, after, up_to, filling)
+        if room.filling.get(outbox) is filling:
+            del room.filling[outbox]
+
+    async def _fill_range(
+        self, outbox: Outbox, room: Room, after: int, up_to: int, filling: Filling
+    ) -> None:
+        def is_wanted() -> bool:
+            return filling.is_wanted and not outbox.is_closed()
+
+        while after < up_to and is_wanted():
             end, frames = await self._pages.after(room.conversation_id, after, up_to)
             piece: list[bytes] = []
             size = 0
@@ -68,9 +80,9 @@ class Catchup:
                 if size >= PIECE_BYTES:
                     reached = frame.event.seq
                     break
-            if not wanted():
+            if not is_wanted():
                 return
-            await self._write(outbox, piece)
+            await self._write(outbox, piece, is_wanted)
             after = reached
             await outbox.drained()
 
@@ -86,17 +98,22 @@ class Catchup:
             # acknowledged.
             logger.error("{}: nothing stored from {} to {}", room.conversation_id, before, end)
             behind.position = end
-        await self._write(outbox, piece)
+        await self._write(outbox, piece, lambda: _is_behind(outbox, room, behind))
         # After the write: what a closed outbox discarded counts no more.
         outbox.written[room.conversation_id] = behind.position
         await outbox.drained()
 
-    async def _write(self, outbox: Outbox, piece: list[bytes]) -> None:
+    async def _write(
+        self, outbox: Outbox, piece: list[bytes], is_wanted: Callable[[], bool]
+    ) -> None:
         if piece:
-            self._metrics.offline_deliveries += len(piece)
             data = b"".join(piece)
             while outbox.write(data):
                 await outbox.drained()
+                if not is_wanted():
+                    # The user has left meanwhile: nothing may follow its leaving.
+                    return
+            self._metrics.offline_deliveries += len(piece)
 
 
 def send_resync(outbox: Outbox, conversation_id: str, after_seq: int, *, is_direct: bool) -> None:
@@ -139,7 +156,6 @@ def _is_news(outbox: Outbox, behind: Behind, event: Event) -> bool:
         return False
     behind.only_own = behind.only_own and event.sender == outbox.principal.username
     if behind.only_own:
-        # Not sent, so a RESUME may ask for it.
-        behind.start = event.seq
+        behind.lacking = add(behind.lacking, event.seq - 1, event.seq)
         return False
     return True

@@ -10,6 +10,7 @@ conversation's events that a connection was sent is one position, which only gro
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from chatd.delivery.lacking import NOTHING, Lacking, add, below
 from chatd.delivery.outbox import Outbox
 
 OWN_KEPT: Final = 10_000
@@ -20,11 +21,26 @@ come again as events, with ids that the client knows."""
 class Behind:
     """How far a connection that is behind in a room has got."""
 
-    __slots__ = ("is_held", "offline_up_to", "only_own", "own", "position", "resync_after", "start")
+    __slots__ = (
+        "is_held",
+        "lacking",
+        "offline_up_to",
+        "only_own",
+        "own",
+        "position",
+        "resync_after",
+    )
 
-    def __init__(self, position: int, offline_up_to: int, *, is_held: bool = False) -> None:
-        self.start = position
-        """Everything from it up to `position` was sent, or is known to the client."""
+    def __init__(
+        self,
+        position: int,
+        offline_up_to: int,
+        lacking: Lacking = NOTHING,
+        *,
+        is_held: bool = False,
+    ) -> None:
+        self.lacking = lacking
+        """What was not sent up to `position`."""
         self.position = position
         self.offline_up_to = offline_up_to
         """The head when it connected: what is above came while it was here."""
@@ -38,20 +54,40 @@ class Behind:
         """A RESYNC with this number is owed before the events."""
 
 
+class Filling:
+    """Older events are on their way to a connection that asked for them."""
+
+    __slots__ = ("is_wanted",)
+
+    def __init__(self) -> None:
+        self.is_wanted = True
+        """Until the user leaves the conversation, or the connection ends."""
+
+
 class Room:
-    __slots__ = ("_users", "ahead", "behind", "conversation_id", "is_direct", "live", "released")
+    __slots__ = (
+        "_users",
+        "ahead",
+        "behind",
+        "conversation_id",
+        "filling",
+        "is_direct",
+        "live",
+        "released",
+    )
 
     def __init__(self, conversation_id: str, is_direct: bool) -> None:
         self.conversation_id = conversation_id
         self.is_direct = is_direct
         self.released: int | None = None
         """None until the starting head is known."""
-        self.live: dict[Outbox, int] = {}
-        """With the number from which on everything was sent."""
+        self.live: dict[Outbox, Lacking] = {}
+        """With what was not sent up to `released`."""
         self.behind: dict[Outbox, Behind] = {}
         self.ahead: dict[Outbox, int] = {}
         """Live connections that start above `released`: what their user has been delivered, by
         another node, is not handed over here yet."""
+        self.filling: dict[Outbox, Filling] = {}
         self._users = 0
 
     @property
@@ -60,13 +96,14 @@ class Room:
         return self._users
 
     def attach(self, outbox: Outbox, position: int) -> Behind | None:
-        """Add a connection that was sent everything up to `position`; what it is
+        """Add a connection whose user has everything up to `position`; what it is
         behind, if it is."""
         assert self.released is not None
+        lacking = _lacking_up_to(position, outbox.parted.pop(self.conversation_id, None))
         if position < self.released:
-            behind = self.behind[outbox] = Behind(position, self.released)
+            behind = self.behind[outbox] = Behind(position, self.released, lacking)
             return behind
-        self.go_live(outbox, position, position)
+        self.go_live(outbox, position, lacking)
         return None
 
     def hold(self, outbox: Outbox) -> None:
@@ -74,26 +111,38 @@ class Room:
         assert self.released is not None
         self.behind[outbox] = Behind(self.released, self.released, is_held=True)
 
-    def go_live(self, outbox: Outbox, position: int, start: int) -> None:
+    def go_live(self, outbox: Outbox, position: int, lacking: Lacking) -> None:
         """The connection has met `released`; from this loop step on it is sent events as they are
-        released. It was sent everything from `start` to `position`."""
+        released. Up to `position` it was sent everything but what is lacking."""
         assert self.released is not None and position >= self.released
         self.behind.pop(outbox, None)
-        self.live[outbox] = start
+        self.live[outbox] = lacking
         if position > self.released:
             self.ahead[outbox] = position
 
     def fall_behind(self, outbox: Outbox, position: int) -> Behind:
         """A live connection takes no more than what it was sent up to `position`."""
-        behind = Behind(position, 0)
-        behind.start = min(self.live.pop(outbox), position)
+        behind = Behind(position, 0, self.live.pop(outbox))
         behind.only_own = False
         behind.resync_after = position
         self.ahead.pop(outbox, None)
         self.behind[outbox] = behind
         return behind
 
+    def part(self, outbox: Outbox) -> None:
+        """The connection's user leaves the conversation. What it was sent is remembered, in case it
+        comes back."""
+        behind = self.behind.get(outbox)
+        if behind is not None and not behind.is_held:
+            outbox.note_parted(self.conversation_id, behind.lacking, behind.position)
+        elif outbox in self.live and self.released is not None:
+            outbox.note_parted(self.conversation_id, self.live[outbox], self.released)
+        self.detach(outbox)
+
     def detach(self, outbox: Outbox) -> None:
+        filling = self.filling.pop(outbox, None)
+        if filling is not None:
+            filling.is_wanted = False
         self.live.pop(outbox, None)
         self.behind.pop(outbox, None)
         self.ahead.pop(outbox, None)
@@ -102,10 +151,17 @@ class Room:
         return outbox in self.live or outbox in self.behind
 
 
+def _lacking_up_to(position: int, parted: tuple[Lacking, int] | None) -> Lacking:
+    if parted is None:
+        return below(position)
+    lacking, sent_up_to = parted
+    return add(lacking, sent_up_to, position) if position > sent_up_to else lacking
+
+
 class LocalUser:
     """A user with at least one connection to this node."""
 
-    __slots__ = ("left", "loading", "outboxes", "rooms", "username", "watching")
+    __slots__ = ("left", "loading", "moved", "outboxes", "rooms", "username", "watching")
 
     def __init__(self, username: str) -> None:
         self.username = username
@@ -118,6 +174,8 @@ class LocalUser:
         """Connections whose memberships are being read."""
         self.left: set[str] = set()
         """Conversations left since then: a membership read before the leaving does not count."""
+        self.moved: set[str] = set()
+        """Conversations left or joined since then."""
 
 
 class Hub:
@@ -141,11 +199,16 @@ class Hub:
         """A connection of the presence socket arrives."""
         self._user(outbox).watching[outbox] = None
 
+    def load(self, user: LocalUser) -> None:
+        """Memberships of a user who is here are read: note who leaves and joins meanwhile."""
+        user.loading += 1
+
     def loaded(self, user: LocalUser) -> None:
-        """The connection's memberships were read and applied."""
+        """The memberships were read and applied."""
         user.loading -= 1
         if user.loading == 0:
             user.left.clear()
+            user.moved.clear()
 
     def leave(self, outbox: Outbox) -> None:
         """A connection is gone."""
@@ -190,6 +253,8 @@ class Hub:
             if user is None or not user.outboxes:
                 continue
             user.left.discard(conversation_id)
+            if user.loading:
+                user.moved.add(conversation_id)
             room = self.open_room(conversation_id, user, is_direct=is_direct)
             if room.released is None:
                 room.released = position
@@ -208,10 +273,11 @@ class Hub:
             return
         if user.loading:
             user.left.add(conversation_id)
+            user.moved.add(conversation_id)
         room = user.rooms.pop(conversation_id, None)
         if room is not None:
             for outbox in user.outboxes:
-                room.detach(outbox)
+                room.part(outbox)
             self._forget(room)
 
     def send_to_user(self, username: str, data: bytes, *, besides: str | None = None) -> None:

@@ -15,12 +15,20 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from chatd.auth import Principal
+from chatd.delivery.lacking import Lacking
 from protocol.close import CloseCode
 
 OUTBOX_BYTES: Final = 1024 * 1024
 EVENT_BYTES: Final = 512 * 1024
 HINT_BYTES: Final = 128 * 1024
 STALL_SECONDS: Final = 20
+PARTED: Final = 100
+"""Conversations left that a connection remembers. What it was sent of more may come twice when the
+user comes back and asks for it."""
+
+
+_NONE_PARTED: Final[dict[str, tuple[Lacking, int]]] = {}
+"""Shared by all who have left none, and never changed: most connections."""
 
 
 class Sink(Protocol):
@@ -45,6 +53,7 @@ class Outbox:
         "_stall",
         "acks",
         "connection_id",
+        "parted",
         "pinged",
         "principal",
         "reply",
@@ -75,6 +84,9 @@ class Outbox:
         """Send what must not be refused."""
         self.acks = False
         """It has sent an ACK: from then on only ACKs say what is delivered."""
+        self.parted: dict[str, tuple[Lacking, int]] = _NONE_PARTED
+        """Conversations that its user has left since it is here: what it was not sent, and up to
+        where."""
         self.written: dict[str, int] = {}
         """By conversation, the highest seq written since the last ping."""
         self.pinged: dict[str, int] = {}
@@ -84,6 +96,13 @@ class Outbox:
 
     def is_closed(self) -> bool:
         return self.write is _discard
+
+    def note_parted(self, conversation_id: str, lacking: Lacking, sent_up_to: int) -> None:
+        """Remember what was sent of a conversation that the user leaves."""
+        if self.parted is _NONE_PARTED:
+            self.parted = {}
+        if len(self.parted) < PARTED:
+            self.parted[conversation_id] = lacking, sent_up_to
 
     def is_slow(self) -> bool:
         """Whether the socket has more than it can send at once."""

@@ -31,7 +31,7 @@ _Key = tuple[str, int]
 
 
 class _Page:
-    __slots__ = ("bytes", "events", "frames", "loading", "up_to")
+    __slots__ = ("bytes", "events", "frames", "is_stale", "loading", "up_to")
 
     def __init__(self, up_to: int) -> None:
         self.events: list[Event] = []
@@ -41,6 +41,8 @@ class _Page:
         """What is stored up to it was read."""
         self.loading: asyncio.Task[None] | None = None
         self.bytes = 0
+        self.is_stale = False
+        """A message of the conversation was deleted since it was begun."""
 
 
 class Pages:
@@ -65,10 +67,7 @@ class Pages:
         number = position // PAGE
         key = (conversation_id, number)
         up_to = min(up_to, (number + 1) * PAGE)
-        page = self._pages.get(key)
-        if page is None:
-            page = self._pages[key] = _Page(number * PAGE)
-            self._numbers.setdefault(conversation_id, set()).add(number)
+        page = self._page(key)
         while page.up_to < up_to:
             if page.loading is None:
                 page.loading = asyncio.get_running_loop().create_task(
@@ -76,6 +75,8 @@ class Pages:
                 )
             # Shielded: others wait for the same.
             await asyncio.shield(page.loading)
+            if page.is_stale:
+                page = self._page(key)
         if self._pages.get(key) is page:
             self._pages.move_to_end(key)
         return up_to, _frames(page, position, up_to)
@@ -83,7 +84,16 @@ class Pages:
     def forget(self, conversation_id: str) -> None:
         """A message of the conversation was deleted: what is kept of it must not be sent."""
         for number in tuple(self._numbers.get(conversation_id, ())):
-            self._drop((conversation_id, number))
+            key = conversation_id, number
+            self._pages[key].is_stale = True
+            self._drop(key)
+
+    def _page(self, key: _Key) -> _Page:
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = _Page(key[1] * PAGE)
+            self._numbers.setdefault(key[0], set()).add(key[1])
+        return page
 
     async def _load(self, key: _Key, page: _Page, up_to: int) -> None:
         try:

@@ -34,7 +34,8 @@ class Blocks:
             raise invalid_field("username", "one cannot block oneself")
         if not await self._accounts.exists(username):
             raise no_such_user(username)
-        if len(await self._users.blocks(principal.username)) >= BLOCKS:
+        blocked = await self._users.blocks(principal.username)
+        if len(blocked) >= BLOCKS and username not in blocked:
             raise ChatError(ErrorCode.TOO_LARGE, f"one may block at most {BLOCKS} users")
         is_new = await self._users.block(principal.username, username, self._clock.now_ms())
         await self._presence.blocked(principal.username, username)

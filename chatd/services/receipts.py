@@ -5,7 +5,8 @@ clean close confirms, which is gathered for a moment; what a crash loses of that
 recognised by its id. All moves that wait share the next commit.
 
 Who is told: in a direct conversation the other user, in a group whoever posted one of the messages
-that a move covers for the first time; and the user's own other connections. In a group of more than
+that a move covers for the first time, of the newest 1,000 of them; and the user's own other
+connections. In a group of more than
 `EACH_UP_TO` members the moves of `TOGETHER_SECONDS` are told together: one frame to a sender,
 however many have moved.
 
@@ -14,6 +15,7 @@ moves as many wait as the groups have members.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -215,7 +217,7 @@ class Receipts:
         for (conversation_id, _), by_user in together.items():
             moves = sorted(by_user.values(), key=lambda one: -one.move.seq)
             posts = await self._posts(conversation_id, moves)
-            senders = {sender for _, sender in posts}
+            senders = _covered(posts, moves)
             # Nobody is told of itself: whoever got furthest is told of the next.
             furthest = moves[0].move.username
             await self._push(moves[0], sorted(senders - {furthest}), others=len(moves) - 1)
@@ -245,6 +247,22 @@ def _refusal(moved: Moved) -> ChatError | None:
     if moved.code is ErrorCode.INVALID_FIELD:
         return invalid_field("seq", f"the conversation's last event is {moved.head}")
     return None
+
+
+def _covered(posts: list[tuple[int, str]], moves: list[_Told]) -> set[str]:
+    """Whoever posted what one of the moves of others covers for the first time."""
+    begins = sorted(one.moved.came_from or 0 for one in moves)
+    ends = sorted(one.move.seq for one in moves)
+    by_user = {one.move.username: one for one in moves}
+    senders: set[str] = set()
+    for seq, sender in posts:
+        covering = bisect_left(begins, seq) - bisect_left(ends, seq)
+        own = by_user.get(sender)
+        if own is not None and (own.moved.came_from or 0) < seq <= own.move.seq:
+            covering -= 1
+        if covering:
+            senders.add(sender)
+    return senders
 
 
 def _senders(posts: list[tuple[int, str]], one: _Told) -> list[str]:

@@ -10,7 +10,8 @@ from loguru import logger
 
 from chatd.auth import Principal
 from chatd.delivery.catchup import Catchup, send_resync
-from chatd.delivery.hub import Behind, Hub, LocalUser, Room
+from chatd.delivery.hub import Behind, Filling, Hub, LocalUser, Room
+from chatd.delivery.lacking import add, below, take
 from chatd.delivery.outbox import Outbox
 from chatd.errors import BackendError, ChatError
 from chatd.services.receipts import Receipts
@@ -23,6 +24,7 @@ from protocol.errors import ErrorCode
 from protocol.pushes import Success
 from protocol.requests import Resume
 
+_READS_OF_MEMBERSHIPS: Final = 5
 RESUMES_WAITING: Final = 8
 """Of one connection; at the limit RESUME answers RATE_LIMITED."""
 
@@ -129,14 +131,12 @@ class Subscriptions:
         return Success(ref=request.ref, errors=errors or None)
 
     async def _resume(self, outbox: Outbox, positions: dict[str, int]) -> dict[str, ErrorCode]:
-        username = outbox.principal.username
-        memberships = {
-            membership.conversation_id: membership
-            for membership in await self._conversations.memberships(username)
-        }
-        user = self._hub.users.get(username)
-        rooms = {} if user is None else user.rooms
+        user = self._hub.users.get(outbox.principal.username)
+        if user is None:
+            return {}
+        rooms = user.rooms
         heads = await self._heads_beyond(positions, rooms)
+        memberships = await self._memberships(user, positions)
         work: list[Coroutine[Any, Any, None]] = []
         errors: dict[str, ErrorCode] = {}
         for conversation_id, position in positions.items():
@@ -168,6 +168,26 @@ class Subscriptions:
             await asyncio.wait([under_way])
         return errors
 
+    async def _memberships(
+        self, user: LocalUser, positions: dict[str, int]
+    ) -> dict[str, Membership]:
+        """The user's memberships, as this node has applied them."""
+        self._hub.load(user)
+        try:
+            for _ in range(_READS_OF_MEMBERSHIPS):
+                user.moved.difference_update(positions)
+                memberships = await self._conversations.memberships(user.username)
+                if user.moved.isdisjoint(positions):
+                    break
+            # Who comes and goes all the time is served where it stays.
+            return {
+                membership.conversation_id: membership
+                for membership in memberships
+                if membership.conversation_id not in user.moved
+            }
+        finally:
+            self._hub.loaded(user)
+
     async def _heads_beyond(
         self, positions: dict[str, int], rooms: dict[str, Room]
     ) -> dict[str, int]:
@@ -194,7 +214,8 @@ class Subscriptions:
         if behind is not None and behind.is_held:
             assert room.released is not None
             behind.is_held = behind.only_own = False
-            behind.start = behind.position = start
+            behind.position = start
+            behind.lacking = below(start)
             behind.offline_up_to = room.released
             if is_beyond:
                 behind.resync_after = 0
@@ -202,18 +223,18 @@ class Subscriptions:
         if is_beyond:
             send_resync(outbox, room.conversation_id, 0, is_direct=room.is_direct)
         if behind is None:
-            known_from = room.live[outbox]
-            room.live[outbox] = min(start, known_from)
+            ranges, room.live[outbox] = take(room.live[outbox], start)
         else:
             # It says itself what it has: what its user wrote last may be lacking too.
             behind.only_own = False
             if start > behind.position:
-                behind.start = behind.position = start
-            known_from = behind.start
-            behind.start = min(start, known_from)
-        if start >= known_from:
+                behind.lacking = add(behind.lacking, behind.position, start)
+                behind.position = start
+            ranges, behind.lacking = take(behind.lacking, start)
+        if not ranges:
             return None
-        return self._catchup.fill(outbox, room, start, known_from, lambda: room.holds(outbox))
+        filling = room.filling[outbox] = Filling()
+        return self._catchup.fill(outbox, room, ranges, filling)
 
     def _open_rooms(
         self, user: LocalUser, memberships: list[Membership]

@@ -1,7 +1,8 @@
 """The backends that the contracts run on.
 
-A backend is a row of `STORES` or `FABRIC`: a class that opens adapters of a kind. What a port
-leaves open becomes a class attribute of it, which tests read; no test asks for a backend's name.
+A backend is a row of `STORES`, `FABRIC` or `QUEUES`: a class that opens adapters of a kind. What
+a port leaves open becomes a class attribute of it, which tests read; no test asks for a backend's
+name.
 """
 
 from collections.abc import AsyncIterator
@@ -16,6 +17,8 @@ from chatd.fabric.bus import Bus
 from chatd.fabric.bus_memory import MemoryBus
 from chatd.fabric.cache import Cache
 from chatd.fabric.cache_memory import MemoryCache
+from chatd.fabric.offline_queue import OfflineQueue
+from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.fabric.presence_leases import PresenceLeases
 from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
 from chatd.metrics import Metrics
@@ -48,6 +51,14 @@ class FabricBackend(Protocol):
         ...
 
 
+class QueueBackend(Protocol):
+    """Work for later: one empty queue per test."""
+
+    def open(self) -> AbstractAsyncContextManager[OfflineQueue]:
+        """A queue that was not started."""
+        ...
+
+
 class SqliteStores:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -69,8 +80,15 @@ class MemoryFabric:
         self._clock.advance(seconds)
 
 
+class MemoryQueue:
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[OfflineQueue]:
+        yield MemoryOfflineQueue(Metrics())
+
+
 STORES: Final[dict[str, type[SqliteStores]]] = {"sqlite": SqliteStores}
 FABRIC: Final[dict[str, type[MemoryFabric]]] = {"memory": MemoryFabric}
+QUEUES: Final[dict[str, type[MemoryQueue]]] = {"memory": MemoryQueue}
 
 
 @pytest.fixture(params=STORES)
@@ -81,3 +99,8 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> StoresBackend:
 @pytest.fixture(params=FABRIC)
 def fabric(request: pytest.FixtureRequest, tmp_path: Path) -> FabricBackend:
     return FABRIC[request.param](tmp_path)
+
+
+@pytest.fixture(params=QUEUES)
+def queues(request: pytest.FixtureRequest) -> QueueBackend:
+    return QUEUES[request.param]()

@@ -1,7 +1,16 @@
 """Port ConversationStore."""
 
 from chatd.events import Event, MessageBody, decode_body
-from chatd.stores.conversation_store import ConversationKind, Membership, Peer
+from chatd.stores.conversation_store import (
+    ConversationKind,
+    Cursor,
+    Member,
+    Membership,
+    Move,
+    Peer,
+    Summary,
+)
+from protocol.errors import ErrorCode
 from protocol.model import HistoryVisibility, Role
 from tests.contracts.conftest import StoresBackend
 from tests.support.builders import (
@@ -14,6 +23,7 @@ from tests.support.builders import (
     leave,
     post,
 )
+from tests.support.changes import delete, edit, place, update
 from tests.support.running import on_a_loop
 
 CHAT = "alice-bob"
@@ -78,38 +88,12 @@ async def test_the_peer_is_the_other_one_of_a_direct_conversation(stores: Stores
     async with stores.open() as (users, conversations, ledger):
         await add_users(users, "alice", "bob", "carol")
         await append(ledger, direct("alice", "bob"), create("7", "alice", ["bob"]))
-        await conversations.advance_delivered({(CHAT, "bob"): 1})
+        await conversations.advance([Move(CHAT, "bob", Cursor.DELIVERED, 1)])
         assert await conversations.peer(CHAT, "alice") == Peer("bob", 1, 0)
         assert await conversations.peer(CHAT, "bob") == Peer("alice", 0, 0)
         assert await conversations.peer(CHAT, "carol") is None
         assert await conversations.peer("7", "alice") is None
         assert await conversations.peer("alice-carol", "alice") is None
-
-
-@on_a_loop
-async def test_delivered_cursors_only_move_forward(stores: StoresBackend) -> None:
-    async with stores.open() as (users, conversations, ledger):
-        await add_users(users, "alice", "bob")
-        await append(ledger, *(direct("alice", "bob") for _ in range(5)))
-        await conversations.advance_delivered({(CHAT, "bob"): 4, (CHAT, "alice"): 2})
-        await conversations.advance_delivered({(CHAT, "bob"): 3, (CHAT, "alice"): 5})
-        await conversations.advance_delivered({(CHAT, "carol"): 5, ("9", "bob"): 5})
-        await conversations.advance_delivered({})
-        bob = await conversations.membership(CHAT, "bob")
-        alice = await conversations.membership(CHAT, "alice")
-        assert bob is not None and (bob.delivered, bob.read) == (4, 0)
-        assert alice is not None and alice.delivered == 5
-
-
-@on_a_loop
-async def test_cursors_are_there_after_reopening(stores: StoresBackend) -> None:
-    async with stores.open() as (users, conversations, ledger):
-        await add_users(users, "alice", "bob")
-        await append(ledger, *(direct("alice", "bob") for _ in range(3)))
-        await conversations.advance_delivered({(CHAT, "bob"): 3})
-    async with stores.open() as (_, conversations, _):
-        bob = await conversations.membership(CHAT, "bob")
-        assert bob is not None and bob.delivered == 3
 
 
 @on_a_loop
@@ -169,6 +153,46 @@ async def test_summaries_are_newest_first_and_limited(stores: StoresBackend) -> 
 
 
 @on_a_loop
+async def test_pages_of_summaries_put_together_are_the_list(stores: StoresBackend) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, "alice", "bob")
+        times = {f"{n}": NOW_MS + n // 3 for n in range(10)}
+        await append(ledger, *(create(name, "alice", at_ms=at) for name, at in times.items()))
+        await append(ledger, create("99", "bob", at_ms=NOW_MS + 2))
+        everything = await conversations.summaries("alice", limit=100, unread_cap=10)
+        found = [(one.at_ms, one.membership.conversation_id) for one in everything]
+        assert found == sorted(((at, name) for name, at in times.items()), key=_newest_first)
+        for limit in (1, 2, 3, 7, 10):
+            together: list[Summary] = []
+            after: tuple[int, str] | None = None
+            while page := await conversations.summaries(
+                "alice", limit=limit, unread_cap=10, after=after
+            ):
+                assert len(page) <= limit
+                together += page
+                after = page[-1].at_ms, page[-1].membership.conversation_id
+            assert together == everything
+
+
+def _newest_first(shown: tuple[int, str]) -> tuple[int, str]:
+    return -shown[0], shown[1]
+
+
+@on_a_loop
+async def test_the_last_event_moves_a_conversation_up(stores: StoresBackend) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, "alice", "bob")
+        await append(ledger, create("7", "alice", ["bob"], at_ms=NOW_MS))
+        said = post("8", "alice", at_ms=NOW_MS + 2)
+        await append(ledger, create("8", "alice", at_ms=NOW_MS + 1), said)
+        await append(ledger, edit(place(said, 2), "alice", at_ms=NOW_MS + 3))
+        await append(ledger, post("7", "bob", at_ms=NOW_MS + 4))
+        found = await conversations.summaries("alice", limit=9, unread_cap=10)
+        shown = [(one.membership.conversation_id, one.at_ms - NOW_MS) for one in found]
+        assert shown == [("7", 4), ("8", 3)]
+
+
+@on_a_loop
 async def test_unread_counts_messages_of_others_up_to_one_above_the_cap(
     stores: StoresBackend,
 ) -> None:
@@ -204,7 +228,8 @@ async def test_the_last_message_is_one_that_the_user_may_read(stores: StoresBack
         (bob,) = await conversations.summaries("bob", limit=1, unread_cap=10)
         (carol,) = await conversations.summaries("carol", limit=1, unread_cap=10)
         assert bob.last_message is not None
-        assert (bob.last_message.seq, content(bob.last_message)) == (2, "newest")
+        posted = bob.last_message.posted
+        assert (posted.seq, content(posted)) == (2, "newest")
         assert carol.last_message is None
 
 
@@ -233,3 +258,98 @@ async def test_who_shares_a_group(stores: StoresBackend) -> None:
         assert await conversations.sharing_a_group("alice", ["carol", "nobody"]) == set()
         assert await conversations.sharing_a_group("bob", ["dave", "carol"]) == set()
         assert await conversations.sharing_a_group("alice", []) == set()
+
+
+@on_a_loop
+async def test_a_summary_is_the_one_of_the_list(stores: StoresBackend) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, "alice", "bob", "carol")
+        await append(
+            ledger,
+            create("7", "alice", ["bob"]),
+            post("7", "alice"),
+            update("7", "alice", name="new", topic="of the day", avatar_url="http://a.example/p"),
+            direct("alice", "bob"),
+        )
+        found = await conversations.summaries("bob", limit=10, unread_cap=10)
+        assert len(found) == 2
+        for summary in found:
+            conversation_id = summary.membership.conversation_id
+            assert await conversations.summary(conversation_id, "bob", unread_cap=10) == summary
+        group = await conversations.summary("7", "bob", unread_cap=10)
+        assert group is not None
+        assert (group.name, group.topic, group.avatar_url, group.is_open) == (
+            "new",
+            "of the day",
+            "http://a.example/p",
+            False,
+        )
+        assert await conversations.summary("7", "carol", unread_cap=10) is None
+        assert await conversations.summary("8", "bob", unread_cap=10) is None
+
+
+@on_a_loop
+async def test_what_was_deleted_is_not_unread_and_what_was_edited_is_shown_so(
+    stores: StoresBackend,
+) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, "alice", "bob")
+        one, two = direct("alice", "bob", "one"), direct("alice", "bob", "two")
+        await append(ledger, one, two)
+        await append(ledger, delete(place(one, 1), "alice"), edit(place(two, 2), "alice", "2"))
+        summary = await conversations.summary(CHAT, "bob", unread_cap=10)
+        assert summary is not None
+        assert (summary.unread, summary.head) == (1, 4)
+        last = summary.last_message
+        assert last is not None and last.edit is not None
+        assert (last.posted.seq, last.version) == (2, 2)
+        await append(ledger, delete(place(two, 2), "alice"))
+        summary = await conversations.summary(CHAT, "bob", unread_cap=10)
+        assert summary is not None and summary.unread == 0
+        assert summary.last_message is not None and summary.last_message.is_deleted
+
+
+@on_a_loop
+async def test_members_are_listed_by_name_in_pages(stores: StoresBackend) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, "alice", "bob", "carol", "dave")
+        await append(ledger, create("7", "carol", ["alice", "dave", "bob"]), post("7", "bob"))
+        await conversations.advance([Move("7", "bob", Cursor.READ, 2)])
+        everyone = [
+            Member("alice", Role.MEMBER, 0, 0),
+            Member("bob", Role.MEMBER, 2, 2),
+            Member("carol", Role.ADMIN, 1, 1),
+            Member("dave", Role.MEMBER, 0, 0),
+        ]
+        assert await conversations.members("7", after="", limit=10) == everyone
+        assert await conversations.members("7", after="", limit=2) == everyone[:2]
+        assert await conversations.members("7", after="bob", limit=2) == everyone[2:]
+        assert await conversations.members("7", after="bz", limit=1) == everyone[2:3]
+        assert await conversations.members("7", after="dave", limit=2) == []
+        assert await conversations.members("8", after="", limit=2) == []
+
+
+@on_a_loop
+async def test_members_are_found_among_others(stores: StoresBackend) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, "alice", "bob", "carol", "dave")
+        await append(ledger, create("7", "alice", ["bob", "carol"]), leave("7", "bob"))
+        everyone = ["alice", "bob", "carol", "dave", "nobody"]
+        assert await conversations.members_among("7", everyone) == {"alice", "carol"}
+        assert await conversations.members_among("7", {"carol"}) == {"carol"}
+        assert await conversations.members_among("7", []) == set()
+        assert await conversations.members_among("8", everyone) == set()
+
+
+@on_a_loop
+async def test_only_members_may_signal(stores: StoresBackend) -> None:
+    async with stores.open() as (users, conversations, ledger):
+        await add_users(users, "alice", "bob", "carol")
+        await append(ledger, create("7", "alice", ["bob"]), direct("alice", "bob"))
+        assert await conversations.may_signal("7", "bob") is ConversationKind.GROUP
+        assert await conversations.may_signal(CHAT, "bob") is ConversationKind.DIRECT
+        for conversation_id in ("7", CHAT, "8", "nowhere"):
+            found = await conversations.may_signal(conversation_id, "carol")
+            assert found is ErrorCode.NOT_A_MEMBER
+        await append(ledger, leave("7", "bob"))
+        assert await conversations.may_signal("7", "bob") is ErrorCode.NOT_A_MEMBER

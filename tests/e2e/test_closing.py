@@ -1,4 +1,4 @@
-"""Connections that the server ends: slow readers, tokens at their end, a node that stops."""
+"""Connections that the server ends: tokens at their end, a node that stops."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from protocol import requests
 from protocol.close import CloseCode
-from protocol.pushes import GroupChat, GroupCreated, OneToOneChat
+from protocol.pushes import OneToOneChat
 from testclients.client import ChatClient
 from testclients.errors import CannotConnect, ConnectionLost
 from tests.e2e.town import Resident, Town
@@ -18,48 +18,6 @@ from tests.support.loop import run, until
 from tests.support.node import Node, command
 
 CONTENT = "x" * 16_000
-
-
-def test_a_slow_reader_is_closed_and_complete_when_it_comes_back(node: Node) -> None:
-    async def main() -> None:
-        async with Town(node) as town:
-            slow, ann, ben = await town.settle_all("slow", "ann", "ben")
-            writer, reader = await town.connect(ann), await town.connect(ben)
-            made = await writer.create_group("club", [slow.name, ben.name])
-            group = made.group_id
-            assert group is not None
-            await reader.next_push(GroupCreated)
-            async with await RawClient.connect(node.chat_port, reads_ahead=False) as sleeper:
-                await sleeper.open(headers={"Authorization": f"Bearer {slow.token}"})
-                await sleeper.text()
-                # More than its outbox and the buffers of the system together.
-                posted = 450
-                for number in range(posted):
-                    ack = await writer.send_group(group, f"{number} {CONTENT}")
-                    assert ack.seq == number + 2
-                    push = await reader.next_push(GroupChat)
-                    assert push.seq == ack.seq, "the others are not held up"
-                last_seq = 0
-                while (frame := await sleeper.frame()).opcode == raw.TEXT:
-                    event = json.loads(frame.payload)
-                    assert event["seq"] == last_seq + 1, "what it was sent before has no gap"
-                    last_seq = event["seq"]
-                assert frame.code == CloseCode.SLOW_CONSUMER
-                await sleeper.send(raw.close(CloseCode.SLOW_CONSUMER))
-                await sleeper.end()
-            assert 0 < last_seq < posted
-            back = await town.connect(slow)
-            event = await back.next_push()
-            first = getattr(event, "seq", 0)
-            assert 1 <= first <= last_seq + 1
-            while first < posted + 1:
-                push = await back.next_push(GroupChat)
-                assert push.seq == first + 1 and push.content.endswith(CONTENT)
-                first = push.seq
-            ack = await writer.send_group(group, "live")
-            assert (await back.next_push(GroupChat)).id == ack.id
-
-    run(main())
 
 
 def test_a_slow_reader_catches_up_at_its_own_pace(node: Node) -> None:

@@ -89,6 +89,7 @@ def test_a_history_is_what_was_said(node: Node) -> None:
                         content=content,
                         sent_at=ack.sent_at or 0,
                         chat_id=chat_of(ann, ben),
+                        version=1,
                     )
                     for place, (ack, sender, other, content) in enumerate(
                         [(direct[0], ann, ben, "a"), (direct[1], ben, ann, "b")]
@@ -106,6 +107,7 @@ def test_a_history_is_what_was_said(node: Node) -> None:
                         sent_at=ack.sent_at or 0,
                         group_id=made.group_id,
                         client_msg_id=key,
+                        version=1,
                     )
                     for place, ack, sender, content, key in [
                         (2, group[0], ann, "c", "key"),

@@ -1,10 +1,12 @@
 """The client that stays connected, against a real node that dies, drains and forgets nothing."""
 
 import asyncio
-from typing import Any, TypeVar
+import random as chance
+from typing import Any, Final, TypeVar
 
 import pytest
 
+from protocol import requests
 from protocol.close import CloseCode
 from protocol.model import HistoryVisibility
 from protocol.pushes import (
@@ -14,10 +16,12 @@ from protocol.pushes import (
     OneToOneChat,
     OneToOneChatHistory,
     ReadReceipt,
+    Success,
     Typing,
 )
 from testclients import http
 from testclients.asking import Asking
+from testclients.backoff import Backoff
 from testclients.connection_state import ConnectionState, Phase
 from testclients.credentials import Credentials
 from testclients.errors import ConnectionLost
@@ -26,15 +30,19 @@ from testclients.fold import Fold
 from testclients.notices import Gone, LogRenewed, Rewound
 from testclients.steady import SteadyClient
 from tests.e2e.town import Resident, Town, chat_of, contents
+from tests.e2e.town import take as take_pushes
 from tests.support.loop import run
-from tests.support.node import Node, command
+from tests.support.node import Node
 
-LOAD = 200
+LOAD: Final = 200
+BATCH: Final = 50
 K = TypeVar("K")
 
 
-def steady(node: Node, who: Resident, *, token: str | None = None, **more: Any) -> SteadyClient:
-    login = http.Login(token or who.token, who.refresh_token, 60, http.User(who.name))
+def steady(node: Node, who: Resident, **more: Any) -> SteadyClient:
+    """A client that does not wait long, and does not give up while a node starts."""
+    login = http.Login(who.token, who.refresh_token, 60, http.User(who.name))
+    more.setdefault("backoff", Backoff(chance.random, base=0.05, cap=0.2, tries=None))
     return SteadyClient(node.chat_url, Credentials(node.http_url, login), **more)
 
 
@@ -189,8 +197,11 @@ def test_a_slow_application_is_complete_when_it_wakes(node: Node) -> None:
                 # More than the client, the sockets and the server's outbox hold together.
                 while node.metric("chatd_resyncs_total") == before:
                     assert posted < 3_000, "the server did not tell of a queue that was too long"
-                    await writer.send_direct(ann.name, f"{posted} {'x' * 16_000}")
-                    posted += 1
+                    for _ in range(BATCH):
+                        content = f"{posted} {'x' * 16_000}"
+                        await writer.send(requests.OneToOneChat(to=ann.name, content=content))
+                        posted += 1
+                    await take_pushes(writer, Success, BATCH)
                 events = await take_events(sleeper, posted)
                 assert seqs(events) == list(range(1, posted + 1))
                 await writer.send_direct(ann.name, "live")
@@ -227,17 +238,15 @@ def test_an_expired_token_is_renewed(node: Node) -> None:
     async def main() -> None:
         async with Town(node) as town:
             ann, ben = await town.settle_all("ann", "ben")
-            printed = await asyncio.to_thread(
-                command, ["token", ann.name, "--seconds", "2"], node.settings
-            )
-            states = States()
-            async with steady(
-                node, ann, token=printed.stdout.strip(), on_state=states.note, random=lambda: 0.0
-            ) as reader:
-                await states.reach(Phase.ONLINE)
-                state = await states.reach(Phase.CONNECTING)
-                await states.reach(Phase.ONLINE)
-                assert state.tries == 1
+            renewed: asyncio.Queue[http.Login] = asyncio.Queue()
+            # Times in a token are whole seconds: with one alone it might be over at once.
+            token = node.token(ann.name, seconds=2)
+            login = http.Login(token, ann.refresh_token, 60, http.User(ann.name))
+            credentials = Credentials(node.http_url, login, renewed.put_nowait)
+            async with SteadyClient(node.chat_url, credentials, random=lambda: 0.0) as reader:
+                await reader.online()
+                assert (await renewed.get()).user.username == ann.name
+                await reader.online()
                 await (await town.connect(ben)).send_direct(ann.name, "still there?")
                 assert seqs(await take_events(reader, 1)) == [1]
 

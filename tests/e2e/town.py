@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from chatd.ids import direct_id
 from protocol import pushes
-from protocol.pushes import GroupChat, OneToOneChat, PresenceUpdate, ServerFrame
+from protocol.pushes import GroupChat, OneToOneChat, PresenceUpdate, Receipt, ServerFrame
 from testclients import http
 from testclients.client import ChatClient
 from testclients.positions import Positions
@@ -60,21 +60,34 @@ class Town:
         return list(await asyncio.gather(*map(self.settle, names)))
 
     async def connect(
-        self, who: Resident, *, token: str | None = None, presence: bool = False, **more: Any
+        self,
+        who: Resident,
+        *,
+        token: str | None = None,
+        presence: bool = False,
+        resumes: bool = False,
+        **more: Any,
     ) -> ChatClient:
         """A connection of the user, with its own token or another; `more` as for the client.
 
-        With `positions=None` what it is sent is not checked.
+        With `positions=None` what it is sent is not checked. Who `resumes` is sent nothing of the
+        conversations that are there before it asks.
         """
         url = self.node.presence_url if presence else self.node.chat_url
+        if resumes:
+            url += "?resume=1"
         more.setdefault("positions", Positions())
         client = await ChatClient.connect(url, token or who.token, **more)
         self._clients.append(client)
         return client
 
+    async def connect_all(self, *everyone: Resident) -> list[ChatClient]:
+        """A connection of each."""
+        return [await self.connect(who) for who in everyone]
+
     async def online(self, *names: str) -> list[ChatClient]:
         """New users, each with one connection."""
-        return [await self.connect(who) for who in await self.settle_all(*names)]
+        return await self.connect_all(*await self.settle_all(*names))
 
 
 def chat_of(one: ChatClient | Resident, other: ChatClient | Resident) -> str:
@@ -110,6 +123,6 @@ def seqs(frames: Iterable[ServerFrame], conversation_id: str) -> list[int]:
     for frame in frames:
         seq: int | None = getattr(frame, "seq", None)
         names = (getattr(frame, "chat_id", None), getattr(frame, "group_id", None))
-        if seq is not None and conversation_id in names:
+        if seq is not None and conversation_id in names and not isinstance(frame, Receipt):
             found.append(seq)
     return found

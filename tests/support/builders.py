@@ -5,7 +5,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,7 +16,7 @@ from chatd.clock import HandClock
 from chatd.delivery.catchup import Catchup
 from chatd.delivery.fanout import Fanout, Released
 from chatd.delivery.hub import Hub
-from chatd.delivery.outbox import Outbox
+from chatd.delivery.outbox import EVENT_BYTES, Outbox
 from chatd.delivery.pages import Pages
 from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody, MessageBody, encode_body
 from chatd.fabric.bus_memory import MemoryBus
@@ -76,7 +76,19 @@ def entry(
     sealed = encode_body(body)
     mac = b"" if key is None else hashlib.blake2b(sealed, digest_size=16).digest()
     nonce = _nonces.new()
-    return Entry(conversation_id, kind, sender, body, nonce, at_ms, key, mac, sealed, origin, done)
+    return Entry(
+        conversation_id,
+        kind,
+        sender,
+        body,
+        nonce,
+        at_ms,
+        key=key,
+        mac=mac,
+        sealed=sealed,
+        origin=origin,
+        done=done,
+    )
 
 
 def direct(
@@ -153,9 +165,13 @@ class Sink:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.unsent = 0
+        self.written: Callable[[], None] | None = None
+        """Called after each write, as a transport calls that finds itself full."""
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
+        if self.written is not None:
+            self.written()
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -182,8 +198,32 @@ class Reader:
         return [
             frame["seq"]
             for frame in self.frames()
-            if conversation_id in (frame.get("chatId"), frame.get("groupId")) and "seq" in frame
+            if conversation_id in (frame.get("chatId"), frame.get("groupId")) and "prev" in frame
         ]
+
+    def of_type(self, frame_type: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames() if frame["type"] == frame_type]
+
+    def stall(self) -> None:
+        """Its socket takes nothing more: events are refused."""
+        self.outbox.pause()
+        self.sink.unsent = EVENT_BYTES
+
+    def read_slowly(self) -> None:
+        """Its socket is full after each write, and takes no more until the outbox is resumed."""
+        self.sink.written = self.outbox.pause
+
+    def sip(self) -> None:
+        """Its socket takes one write more and is stalled again."""
+        self.sink.unsent = 0
+        self.sink.written = self.stall
+        self.outbox.resume()
+
+    def wake(self) -> None:
+        """Its socket takes everything again."""
+        self.sink.unsent = 0
+        self.sink.written = None
+        self.outbox.resume()
 
 
 def text_frames(data: bytes) -> list[dict[str, Any]]:
@@ -250,6 +290,27 @@ async def held(thread: SqliteThread) -> AsyncIterator[None]:
     finally:
         go_on.set()
         await holding
+
+
+@asynccontextmanager
+async def failing(thread: SqliteThread, table: str) -> AsyncIterator[None]:
+    """While it lasts, everything that the thread does with the table fails."""
+
+    def verdict(action: int, name: str | None, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if name == table else sqlite3.SQLITE_OK
+
+    await thread.submit(lambda connection: connection.set_authorizer(verdict))
+    try:
+        yield
+    finally:
+        await thread.submit(lambda connection: connection.set_authorizer(None))
+
+
+async def traced(thread: SqliteThread) -> list[str]:
+    """A list that gets every statement which the thread executes from now on."""
+    statements: list[str] = []
+    await thread.submit(lambda connection: connection.set_trace_callback(statements.append))
+    return statements
 
 
 async def add_users(users: UserStore, *usernames: str) -> None:

@@ -40,9 +40,15 @@ class Node:
     """For `with`: starts on entering, is killed on leaving if it still runs."""
 
     def __init__(
-        self, folder: Path, *, settings: Mapping[str, str] | None = None, demo: bool = False
+        self,
+        folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        demo: bool = False,
+        code: Path = ROOT,
     ) -> None:
-        """`folder` gets the data folder and the log; `settings` are by name, without CHATD_."""
+        """`folder` gets the data folder and the log; `settings` are by name, without CHATD_. What
+        runs is the chatd package in the folder `code`."""
         self.data_dir = folder / "data"
         self._log_file = folder / "log"
         self._output_file = folder / "output"
@@ -56,6 +62,7 @@ class Node:
             "rate_limits": "off",
         } | dict(settings or {})
         self._arguments = ["serve", *(["--demo"] if demo else [])]
+        self._code = code
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -128,7 +135,7 @@ class Node:
         """
         assert self._process is None, "the node runs"
         with self._output_file.open("ab") as output, self._log_file.open("ab") as log:
-            self._process = _spawn(self._arguments, self._settings, output, log)
+            self._process = _spawn(self._arguments, self._settings, self._code, output, log)
         deadline = time.monotonic() + START_SECONDS
         while not self._is_healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -229,11 +236,16 @@ def _is_free(port: int) -> bool:
 
 
 def _spawn(
-    arguments: Sequence[str], settings: Mapping[str, str], output: IO[bytes], log: IO[bytes]
+    arguments: Sequence[str],
+    settings: Mapping[str, str],
+    code: Path,
+    output: IO[bytes],
+    log: IO[bytes],
 ) -> "subprocess.Popen[bytes]":
+    # With -m the folder that it is started in is the first to be looked in for chatd.
     process = subprocess.Popen(
         [sys.executable, "-m", "chatd", *arguments],
-        cwd=ROOT,
+        cwd=code,
         env=_environment(settings),
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from chatd.delivery import catchup as module
+from chatd.delivery import pages
 from chatd.delivery.fanout import Released
 from chatd.errors import BackendError
+from chatd.stores.conversation_store import Cursor, Move
 from tests.support.builders import (
     Core,
     Reader,
@@ -30,7 +32,7 @@ CHAT = "alice-bob"
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE", 3)
+    monkeypatch.setattr(pages, "PAGE", 3)
 
 
 def is_live(here: Core, reader: Reader, conversation_id: str = CHAT) -> bool:
@@ -65,13 +67,12 @@ async def test_large_messages_leave_in_pieces(
         sizes = (900, 900, 10, 2_000, 10, 10)
         await append(here.ledger, *(direct("alice", "bob", "x" * size) for size in sizes))
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         await until(lambda: bool(bob.sink.writes))
         await turns()
         assert bob.seqs(CHAT) == [1]
-        assert bob.outbox.written == {CHAT: 1}
-        bob.outbox.resume()
+        bob.wake()
         await until(lambda: is_live(here, bob))
         assert [len(text_frames(data)) for data in bob.sink.writes] == [1, 1, 1, 1, 2]
         assert bob.seqs(CHAT) == [1, 2, 3, 4, 5, 6]
@@ -89,7 +90,7 @@ async def test_a_page_is_one_write(tmp_path: Path) -> None:
 async def test_catching_up_begins_above_the_delivered_cursor(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, *(direct("alice", "bob", f"{n}") for n in range(8)))
-        await here.store.advance_delivered({(CHAT, "bob"): 5})
+        await here.store.advance([Move(CHAT, "bob", Cursor.DELIVERED, 5)])
         bob = await connected(here, "bob")
         assert bob.seqs(CHAT) == [6, 7, 8]
         here.receipts.delivered("bob", {CHAT: 7})
@@ -125,10 +126,10 @@ async def test_what_comes_during_the_catching_up_is_not_offline(tmp_path: Path) 
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, *(direct("alice", "bob", f"{n}") for n in range(4)))
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         here.release(*await here.commit(direct("alice", "bob", "meanwhile")))
-        bob.outbox.resume()
+        bob.wake()
         await until(lambda: is_live(here, bob))
         assert bob.seqs(CHAT) == [1, 2, 3, 4, 5]
         offline = [frame.get("offline", False) for frame in bob.frames()]
@@ -140,14 +141,14 @@ async def test_the_next_page_waits_until_the_socket_keeps_up(tmp_path: Path) -> 
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, *(direct("alice", "bob", f"{n}") for n in range(8)))
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         await until(lambda: bool(bob.sink.writes))
         await here.ledger.heads([])
         await turns()
         assert bob.seqs(CHAT) == [1, 2, 3]
         assert not is_live(here, bob)
-        bob.outbox.resume()
+        bob.wake()
         await until(lambda: is_live(here, bob))
         assert bob.seqs(CHAT) == list(range(1, 9))
 
@@ -157,7 +158,7 @@ async def test_catching_up_ends_with_the_connection(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, *(direct("alice", "bob", f"{n}") for n in range(8)))
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         await until(lambda: bool(bob.sink.writes))
         bob.outbox.close()
@@ -165,8 +166,19 @@ async def test_catching_up_ends_with_the_connection(tmp_path: Path) -> None:
         await here.ledger.heads([])
         await turns()
         assert bob.seqs(CHAT) == [1, 2, 3]
-        assert bob.outbox.take_confirmed(everything=True) == {CHAT: 3}
         assert not here.hub.rooms
+
+
+@on_a_loop
+async def test_a_clean_close_confirms_the_piece_that_was_written_last(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await append(here.ledger, *(direct("alice", "bob", f"{n}") for n in range(8)))
+        bob = Reader("bob")
+        bob.read_slowly()
+        await here.subscriptions.connect(bob.outbox)
+        await until(lambda: bool(bob.sink.writes))
+        bob.outbox.close()
+        assert bob.outbox.take_confirmed(everything=True) == {CHAT: 3}
 
 
 @on_a_loop
@@ -178,14 +190,14 @@ async def test_catching_up_ends_when_the_user_leaves(tmp_path: Path) -> None:
             )
         )
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         await until(lambda: bool(bob.sink.writes))
         here.release(*await here.commit(leave("7", "bob"), post("7", "alice", "secret")))
-        bob.outbox.resume()
+        bob.wake()
         await here.ledger.heads([])
         await turns()
-        assert bob.seqs("7") == [1, 2, 3]
+        assert bob.seqs("7") == [1, 2, 3, 9], "it is told of its leaving at once"
         assert not here.hub.rooms
 
 
@@ -194,12 +206,12 @@ async def test_who_posts_while_behind_gets_no_event_of_it(tmp_path: Path) -> Non
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, *(direct("alice", "bob", f"{n}") for n in range(4)))
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         await until(lambda: bool(bob.sink.writes))
         mine = direct("bob", "alice", "mine", origin=bob.outbox)
         here.release(*await here.commit(mine, direct("alice", "bob", "last")))
-        bob.outbox.resume()
+        bob.wake()
         await until(lambda: is_live(here, bob))
         assert bob.seqs(CHAT) == [1, 2, 3, 4, 6]
 
@@ -209,10 +221,10 @@ async def test_what_was_read_before_its_release_is_not_sent_twice(tmp_path: Path
     async with core(tmp_path, *USERS) as here:
         here.release(*await here.commit(*(direct("alice", "bob", f"{n}") for n in range(4))))
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         committed = await here.commit(direct("alice", "bob", "5"), direct("alice", "bob", "6"))
-        bob.outbox.resume()
+        bob.wake()
         await until(lambda: is_live(here, bob))
         here.release(committed[0])
         here.release(committed[1])
@@ -226,11 +238,11 @@ async def test_who_posts_while_behind_gets_no_event_of_it_before_the_release_eit
     async with core(tmp_path, *USERS) as here:
         here.release(*await here.commit(*(direct("alice", "bob", f"{n}") for n in range(4))))
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         await until(lambda: bool(bob.sink.writes))
         committed = await here.commit(direct("bob", "alice", "mine", origin=bob.outbox))
-        bob.outbox.resume()
+        bob.wake()
         await until(lambda: is_live(here, bob))
         here.release(*committed)
         assert bob.seqs(CHAT) == [1, 2, 3, 4]
@@ -245,11 +257,11 @@ async def test_nothing_above_a_removal_is_sent_before_its_release_either(tmp_pat
             )
         )
         bob = Reader("bob")
-        bob.outbox.pause()
+        bob.read_slowly()
         await here.subscriptions.connect(bob.outbox)
         await until(lambda: bool(bob.sink.writes))
         committed = await here.commit(leave("7", "bob"), post("7", "alice", "secret"))
-        bob.outbox.resume()
+        bob.wake()
         await here.ledger.heads([])
         await turns()
         await here.ledger.heads([])
@@ -270,17 +282,17 @@ async def test_two_catch_ups_of_a_slow_connection_both_go_on(tmp_path: Path) -> 
         user = here.hub.enter(bob.outbox)
         backlogs = []
         for conversation_id in (CHAT, "bob-carol"):
-            room = here.hub.open_room(conversation_id, user)
+            room = here.hub.open_room(conversation_id, user, is_direct=True)
             room.released = 5
             behind = room.attach(bob.outbox, 0)
             assert behind is not None
             backlogs.append((room, behind))
-        bob.outbox.pause()
+        bob.read_slowly()
         # As when an event puts a connection that still catches up into another room.
-        tasks = [asyncio.create_task(here.catchup.run(bob.outbox, [one])) for one in backlogs]
+        tasks = [asyncio.create_task(here.catchup.run(bob.outbox, *one)) for one in backlogs]
         await until(lambda: len(bob.sink.writes) == 2)
         await turns()
-        bob.outbox.resume()
+        bob.wake()
         await asyncio.gather(*tasks)
         assert is_live(here, bob) and is_live(here, bob, "bob-carol")
 
@@ -290,13 +302,13 @@ async def test_a_store_that_fails_ends_the_catching_up(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, direct("alice", "bob"))
         bob = Reader("bob")
-        room = here.hub.open_room(CHAT, here.hub.enter(bob.outbox))
+        room = here.hub.open_room(CHAT, here.hub.enter(bob.outbox), is_direct=True)
         room.released = 1
         behind = room.attach(bob.outbox, 0)
         assert behind is not None
         await here.reader.close()
         with pytest.raises(BackendError):
-            await here.catchup.run(bob.outbox, [(room, behind)])
+            await here.catchup.run(bob.outbox, room, behind)
         assert bob.sink.writes == []
 
 
@@ -307,14 +319,15 @@ async def test_a_hole_in_the_store_is_passed_and_reported(
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, direct("alice", "bob"))
         bob = Reader("bob")
-        room = here.hub.open_room(CHAT, here.hub.enter(bob.outbox))
+        room = here.hub.open_room(CHAT, here.hub.enter(bob.outbox), is_direct=True)
         room.released = 4
         behind = room.attach(bob.outbox, 0)
         assert behind is not None
-        await here.catchup.run(bob.outbox, [(room, behind)])
+        await here.catchup.run(bob.outbox, room, behind)
         assert is_live(here, bob)
         assert bob.seqs(CHAT) == [1]
-        assert len(error_lines) == 1 and "between 1 and 4" in error_lines[0]
+        assert len(error_lines) == 2, "one for each page"
+        assert "from 1 to 3" in error_lines[0] and "from 3 to 4" in error_lines[1]
 
 
 @on_a_quick_loop

@@ -13,7 +13,7 @@ def enter(hub: Hub, reader: Reader) -> LocalUser:
 
 
 def room_at(hub: Hub, user: LocalUser, conversation_id: str, released: int) -> Room:
-    room = hub.open_room(conversation_id, user)
+    room = hub.open_room(conversation_id, user, is_direct=False)
     room.released = released
     return room
 
@@ -50,9 +50,54 @@ def test_going_live_ends_being_behind() -> None:
     hub, reader = Hub(), Reader("bob")
     room = room_at(hub, enter(hub, reader), "c", 5)
     room.attach(reader.outbox, 0)
-    room.go_live(reader.outbox, 5)
+    room.go_live(reader.outbox, 5, ((0, 2),))
     assert not room.behind and not room.ahead
-    assert list(room.live) == [reader.outbox]
+    assert room.live == {reader.outbox: ((0, 2),)}, "it has everything but that"
+
+
+def test_who_is_held_is_behind_and_lacks_nothing_yet() -> None:
+    hub, reader = Hub(), Reader("bob")
+    room = room_at(hub, enter(hub, reader), "c", 5)
+    room.hold(reader.outbox)
+    behind = room.behind[reader.outbox]
+    assert behind.is_held
+    assert (behind.lacking, behind.position, behind.offline_up_to) == ((), 5, 5)
+    assert room.holds(reader.outbox) and not room.live
+
+
+def test_who_falls_behind_is_owed_a_resync_from_where_it_is() -> None:
+    hub, reader = Hub(), Reader("bob")
+    room = room_at(hub, enter(hub, reader), "c", 5)
+    room.attach(reader.outbox, 5)
+    room.released = 9
+    behind = room.fall_behind(reader.outbox, 9)
+    assert room.behind == {reader.outbox: behind} and not room.live
+    assert (behind.lacking, behind.position, behind.resync_after) == (((0, 5),), 9, 9)
+    assert behind.offline_up_to == 0, "it was here when the events came"
+    assert not behind.is_held and not behind.only_own
+
+
+def test_who_falls_behind_is_ahead_no_more() -> None:
+    hub, reader = Hub(), Reader("bob")
+    room = room_at(hub, enter(hub, reader), "c", 5)
+    room.attach(reader.outbox, 7)
+    behind = room.fall_behind(reader.outbox, 7)
+    assert (behind.lacking, behind.position) == (((0, 7),), 7)
+    assert not room.ahead
+
+
+def test_a_room_counts_the_users_that_are_here() -> None:
+    hub, phone, desk, alice = Hub(), Reader("bob", "p"), Reader("bob", "d"), Reader("alice")
+    user = enter(hub, phone)
+    enter(hub, desk)
+    room = room_at(hub, user, "c", 0)
+    assert room.users == 1
+    hub.open_room("c", enter(hub, alice), is_direct=False)
+    assert room.users == 2
+    hub.leave(phone.outbox)
+    assert room.users == 2
+    hub.leave(desk.outbox)
+    assert room.users == 1
 
 
 def test_a_detached_connection_is_nowhere() -> None:
@@ -69,8 +114,8 @@ def test_a_detached_connection_is_nowhere() -> None:
 
 def test_a_room_is_there_while_a_user_is_in_it() -> None:
     hub, alice, bob = Hub(), Reader("alice"), Reader("bob")
-    room = hub.open_room("c", enter(hub, alice))
-    assert hub.open_room("c", enter(hub, bob)) is room
+    room = hub.open_room("c", enter(hub, alice), is_direct=True)
+    assert hub.open_room("c", enter(hub, bob), is_direct=True) is room
     hub.leave(alice.outbox)
     assert hub.rooms == {"c": room}
     hub.leave(bob.outbox)
@@ -82,7 +127,7 @@ def test_a_user_with_two_connections_counts_once() -> None:
     user = enter(hub, phone)
     assert enter(hub, desk) is user
     room = room_at(hub, user, "c", 0)
-    hub.open_room("c", user)
+    hub.open_room("c", user, is_direct=False)
     room.attach(phone.outbox, 0)
     room.attach(desk.outbox, 0)
     hub.leave(phone.outbox)
@@ -106,7 +151,7 @@ def test_a_join_puts_every_connection_of_the_user_in_the_room() -> None:
     hub, phone, desk, stranger = Hub(), Reader("bob", "p"), Reader("bob", "d"), Reader("eve")
     for reader in (phone, desk, stranger):
         enter(hub, reader)
-    room = hub.joined("c", ["bob", "away"], 4)
+    room = hub.joined("c", ["bob", "away"], 4, is_direct=False)
     assert room is not None
     assert room.released == 4
     assert set(room.live) == {phone.outbox, desk.outbox}
@@ -114,7 +159,7 @@ def test_a_join_puts_every_connection_of_the_user_in_the_room() -> None:
 
 def test_a_join_of_users_who_are_elsewhere_opens_no_room() -> None:
     hub = Hub()
-    assert hub.joined("c", ["away"], 4) is None
+    assert hub.joined("c", ["away"], 4, is_direct=False) is None
     assert not hub.rooms
 
 
@@ -122,7 +167,7 @@ def test_a_join_does_not_move_who_is_in_the_room() -> None:
     hub, reader = Hub(), Reader("bob")
     room = room_at(hub, enter(hub, reader), "c", 5)
     behind = room.attach(reader.outbox, 3)
-    hub.joined("c", ["bob"], 5)
+    hub.joined("c", ["bob"], 5, is_direct=False)
     assert room.behind == {reader.outbox: behind}
 
 
@@ -132,7 +177,7 @@ def test_who_is_put_into_a_room_that_is_further_must_catch_up() -> None:
     hub.fell_behind = lambda outbox, room, behind: told.append((outbox, room, behind))
     room = room_at(hub, enter(hub, alice), "c", 9)
     enter(hub, bob)
-    assert hub.joined("c", ["bob"], 6) is room
+    assert hub.joined("c", ["bob"], 6, is_direct=False) is room
     assert told == [(bob.outbox, room, room.behind[bob.outbox])]
     assert room.behind[bob.outbox].position == 6
 
@@ -143,7 +188,7 @@ def test_who_left_hears_nothing_more() -> None:
     room.attach(alice.outbox, 5)
     user = enter(hub, phone)
     enter(hub, desk)
-    hub.open_room("c", user)
+    hub.open_room("c", user, is_direct=False)
     room.attach(phone.outbox, 5)
     room.attach(desk.outbox, 1)
     hub.left("c", "bob")
@@ -172,7 +217,7 @@ def test_coming_back_while_memberships_are_read_ends_the_leaving() -> None:
     hub, reader = Hub(), Reader("bob")
     user = hub.enter(reader.outbox)
     hub.left("c", "bob")
-    hub.joined("c", ["bob"], 4)
+    hub.joined("c", ["bob"], 4, is_direct=False)
     assert user.left == set()
     assert hub.rooms["c"].holds(reader.outbox)
 
@@ -189,8 +234,33 @@ def test_a_user_is_sent_to_on_every_connection_but_one() -> None:
     for reader in (phone, desk, other):
         enter(hub, reader)
     hub.send_to_user("bob", b"1")
-    hub.send_to_user("bob", b"2", besides=phone.outbox)
+    hub.send_to_user("bob", b"2", besides=phone.outbox.connection_id)
     hub.send_to_user("away", b"3")
     assert phone.sink.writes == [b"1"]
     assert desk.sink.writes == [b"1", b"2"]
     assert other.sink.writes == []
+
+
+def test_a_hint_goes_to_who_is_live_and_not_to_whom_it_is_about() -> None:
+    hub = Hub()
+    phone, desk, alice, carol = (Reader(name) for name in ("bob", "bob", "alice", "carol"))
+    for reader in (phone, desk, alice, carol):
+        room = room_at(hub, enter(hub, reader), "c", 5)
+        room.attach(reader.outbox, 3 if reader is carol else 5)
+    hub.hint("c", "bob", b"typing")
+    hub.hint("nowhere", "bob", b"typing")
+    assert alice.sink.writes == [b"typing"]
+    assert phone.sink.writes == desk.sink.writes == carol.sink.writes == []
+
+
+def test_the_connections_of_a_user_are_those_of_both_sockets() -> None:
+    hub, chat, presence = Hub(), Reader("bob"), Reader("bob")
+    enter(hub, chat)
+    hub.watch(presence.outbox)
+    assert hub.connections("bob") == [chat.outbox, presence.outbox]
+    hub.send_to_user("bob", b"1")
+    assert presence.sink.writes == [], "it hears no conversations"
+    hub.leave(chat.outbox)
+    assert hub.connections("bob") == [presence.outbox]
+    hub.leave(presence.outbox)
+    assert hub.connections("bob") == [] and not hub.users

@@ -222,3 +222,89 @@ async def test_too_many_log_ins_at_once_are_refused(
         assert await code_of(here.accounts.log_in("alice", PASSWORD)) is ErrorCode.RATE_LIMITED
         monkeypatch.undo()
         await here.accounts.log_in("alice", PASSWORD)
+
+
+# Devices, and a new password.
+
+NEW_PASSWORD = "battery staple"
+
+
+@on_a_loop
+async def test_devices_are_listed_by_their_names(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        await here.accounts.register("alice", PASSWORD, None)
+        here.clock.advance(1)
+        made = await here.accounts.log_in("alice", PASSWORD, "Alice's phone")
+        principal = await here.accounts.authenticate(made.token)
+        newest, oldest = await here.accounts.devices(principal)
+        assert (newest.name, oldest.name) == ("Alice's phone", None)
+        assert newest.device_id == principal.device_id
+        assert newest.created_at == here.clock.now_ms()
+        assert newest.refresh_hash == oldest.refresh_hash == ""
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "two\nlines"])
+@on_a_loop
+async def test_the_name_of_a_device_can_be_seen(tmp_path: Path, name: str) -> None:
+    async with core(tmp_path) as here:
+        await here.accounts.create("alice", PASSWORD, None)
+        work = here.accounts.log_in("alice", PASSWORD, name)
+        assert await code_of(work) is ErrorCode.INVALID_FIELD
+
+
+@on_a_loop
+async def test_a_device_is_logged_out_by_another(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        tokens, readers = await three_devices(here)
+        phone, desk, bobs = [await here.accounts.authenticate(token) for token in tokens]
+        assert await here.accounts.log_out_device(phone, desk.device_id)
+        assert [reader.closes for reader in readers] == [[], [CloseCode.TOKEN_REVOKED], []]
+        assert await code_of(here.accounts.authenticate(tokens[1])) is ErrorCode.UNAUTHENTICATED
+        assert [one.device_id for one in await here.accounts.devices(phone)] == [phone.device_id]
+        for device_id in (desk.device_id, bobs.device_id, "unknown"):
+            assert not await here.accounts.log_out_device(phone, device_id)
+        await here.accounts.authenticate(tokens[2])
+        assert await here.accounts.log_out_device(phone, phone.device_id), "itself too"
+        assert readers[0].closes == [CloseCode.TOKEN_REVOKED]
+
+
+@on_a_loop
+async def test_a_new_password_logs_the_others_out(tmp_path: Path) -> None:
+    async with core(tmp_path) as here:
+        tokens, readers = await three_devices(here)
+        phone = await here.accounts.authenticate(tokens[0])
+        made = await here.accounts.change_password(phone, PASSWORD, NEW_PASSWORD)
+        assert [reader.closes for reader in readers] == [[], [CloseCode.TOKEN_REVOKED], []]
+        for token in tokens[:2]:
+            assert await code_of(here.accounts.authenticate(token)) is ErrorCode.UNAUTHENTICATED
+        await here.accounts.authenticate(tokens[2])
+        again = await here.accounts.authenticate(made.token)
+        assert (again.username, again.device_id) == (phone.username, phone.device_id)
+        assert [one.device_id for one in await here.accounts.devices(again)] == [phone.device_id]
+        await here.accounts.refresh(made.refresh_token)
+        assert await code_of(here.accounts.log_in("alice", PASSWORD)) is (
+            ErrorCode.WRONG_CREDENTIALS
+        )
+        await here.accounts.log_in("alice", NEW_PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "code"),
+    [
+        ("wrong password", NEW_PASSWORD, ErrorCode.WRONG_CREDENTIALS),
+        (PASSWORD, "short", ErrorCode.WEAK_PASSWORD),
+        (PASSWORD, "x" * 73, ErrorCode.WEAK_PASSWORD),
+    ],
+)
+@on_a_loop
+async def test_a_password_that_is_not_changed_changes_nothing(
+    tmp_path: Path, current: str, new: str, code: ErrorCode
+) -> None:
+    async with core(tmp_path) as here:
+        tokens, readers = await three_devices(here)
+        phone = await here.accounts.authenticate(tokens[0])
+        assert await code_of(here.accounts.change_password(phone, current, new)) is code
+        for token in tokens:
+            await here.accounts.authenticate(token)
+        assert [reader.closes for reader in readers] == [[], [], []]
+        await here.accounts.log_in("alice", PASSWORD)

@@ -1,17 +1,32 @@
 """chatd.services.history"""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatd.errors import ChatError
+from chatd.services import history as module
+from chatd.stores.conversation_store import Cursor, Move
 from chatd.stores.ledger import Entry
 from protocol.errors import ErrorCode
 from protocol.pushes import GroupChatHistory, OneToOneChatHistory
 from protocol.requests import GetGroupChatHistory, GetOneToOneHistory
-from tests.support.builders import Core, core, create, direct, join, leave, post, principal
-from tests.support.running import on_a_loop
+from tests.support.builders import (
+    NOW_MS,
+    Core,
+    core,
+    create,
+    direct,
+    join,
+    leave,
+    post,
+    principal,
+    traced,
+)
+from tests.support.changes import delete, edit, place, react
+from tests.support.running import on_a_loop, turns
 
 USERS = ("alice", "bob", "carol")
 CHAT = "alice-bob"
@@ -106,7 +121,7 @@ async def test_two_who_never_wrote_have_an_empty_history(tmp_path: Path) -> None
 async def test_a_history_says_how_far_the_peer_has_got(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await here.submit(*(direct("alice", "bob", f"{n}") for n in range(5)))
-        await here.store.advance_delivered({(CHAT, "bob"): 2})
+        await here.store.advance([Move(CHAT, "bob", Cursor.DELIVERED, 2)])
         page = await direct_page(here, "alice", to="bob")
         assert (page.peer_delivered_seq, page.peer_read_seq) == (2, 0)
         here.receipts.delivered("bob", {CHAT: 4})
@@ -190,11 +205,77 @@ async def test_a_page_that_has_more_holds_a_message_to_go_on_from(tmp_path: Path
 
 
 @on_a_loop
-async def test_a_long_stretch_of_other_events_ends_a_page_early(tmp_path: Path) -> None:
+async def test_a_long_stretch_of_other_events_does_not_end_a_page(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         entries = [create("7", "alice", is_open=True), post("7", "alice")]
         await here.submit(*entries, *comings_and_goings(900), post("7", "alice"))
         page = await group_page(here, "alice", limit=2)
-        assert (seqs(page), page.has_more) == ([903], True)
-        rest = await group_page(here, "alice", before=903, limit=2)
-        assert (seqs(rest), rest.has_more) == ([2], False)
+        assert (seqs(page), page.has_more) == ([2, 903], False)
+
+
+@on_a_loop
+async def test_a_page_of_much_text_is_short_and_has_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_BYTES", 1_000)
+    async with core(tmp_path, *USERS) as here:
+        sizes = (2_000, 10, 900, 2_000, 900, 10)
+        await here.submit(*(direct("alice", "bob", "x" * size) for size in sizes))
+        page = await direct_page(here, "bob", to="alice")
+        assert (seqs(page), page.has_more) == ([5, 6], True)
+        page = await direct_page(here, "bob", to="alice", before=5)
+        assert (seqs(page), page.has_more) == ([4], True), "at least one, whatever its size"
+        page = await direct_page(here, "bob", to="alice", after=1)
+        assert (seqs(page), page.has_more) == ([2, 3], True)
+        page = await direct_page(here, "bob", to="alice", after=5)
+        assert (seqs(page), page.has_more) == ([6], False)
+
+
+@on_a_loop
+async def test_a_page_that_many_ask_for_at_once_is_read_once(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(*(direct("alice", "bob", f"{n}") for n in range(5)))
+        statements = await traced(here.reader)
+        pages = await asyncio.gather(*(direct_page(here, "bob", to="alice") for _ in range(20)))
+        assert {tuple(seqs(page)) for page in pages} == {(1, 2, 3, 4, 5)}
+        assert sum("FROM ledger" in statement for statement in statements) == 1
+
+
+@on_a_loop
+async def test_a_read_is_not_shared_across_a_commit(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(direct("alice", "bob"))
+        for n in range(2, 6):
+            earlier = [asyncio.create_task(direct_page(here, "bob", to="alice")) for _ in range(3)]
+            await turns(n)
+            await here.submit(direct("alice", "bob"))
+            page = await direct_page(here, "alice", to="bob")
+            assert seqs(page)[-1] == page.head_seq == n
+            await asyncio.gather(*earlier)
+
+
+@on_a_loop
+async def test_a_page_shows_what_became_of_its_messages(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        one, two = post("7", "bob", "one"), post("7", "bob", "two")
+        first, second = place(one, 2), place(two, 3)
+        await here.submit(
+            create("7", "alice", ["bob"]),
+            one,
+            two,
+            edit(first, "bob", "one, edited", at_ms=NOW_MS + 5),
+            react(first, "alice", "🎉"),
+            react(first, "bob", "👍"),
+            react(first, "bob", "🎉"),
+            edit(first, "alice", "one, by the admin", at_ms=NOW_MS + 9),
+            delete(second, "alice"),
+        )
+        page = await group_page(here, "alice")
+        edited, deleted = page.messages
+        assert (edited.content, edited.version) == ("one, by the admin", 3)
+        assert (edited.edited_at, edited.edited_by) == (NOW_MS + 9, "alice")
+        assert edited.reactions == {"🎉": ["alice", "bob"], "👍": ["bob"]}
+        assert (edited.from_, edited.sent_at, edited.deleted) == ("bob", NOW_MS, False)
+        assert (deleted.content, deleted.version, deleted.deleted) == ("", 1, True)
+        assert (deleted.reactions, deleted.edited_at) == (None, None)
+        assert page.head_seq == 9

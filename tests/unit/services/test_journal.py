@@ -385,3 +385,32 @@ async def test_settled_does_not_wait_when_nothing_is_under_way(tmp_path: Path) -
         await here.journal.settled()
         await here.submit(direct("alice", "bob"))
         await here.journal.settled()
+
+
+@on_a_loop
+async def test_what_was_released_is_told_by_conversation(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        told: list[tuple[str, int, int]] = []
+        here.journal.released = lambda *what: told.append(what)
+        await here.submit(
+            direct("alice", "bob", "1", key="k"),
+            direct("alice", "carol"),
+            direct("bob", "alice", "2"),
+            post("7", "alice"),
+        )
+        assert told == [(CHAT, 1, 2), ("alice-carol", 1, 1)]
+        await here.submit(direct("alice", "bob", "1", key="k"))
+        assert len(told) == 2, "a repeat is no news"
+        await here.submit(direct("alice", "bob", "3"))
+        assert told[2:] == [(CHAT, 3, 3)]
+
+
+@on_a_loop
+async def test_what_is_held_is_told_when_it_is_released(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        told: list[tuple[str, int, int]] = []
+        await audience(here, "7", HELD_FROM)
+        here.journal.released = lambda *what: told.append(what)
+        chain(here, *(post("7", "alice", f"{n}") for n in range(3)))
+        await here.journal.drain()
+        assert told == [("7", 2, 3), ("7", 4, 4)]

@@ -210,9 +210,10 @@ async def test_a_store_that_fails_during_the_catching_up_closes_the_connection(
         bob.sink.writes.clear()
         room = here.hub.rooms[CHAT]
         await until(lambda: bob.outbox in room.live)
+        here.pages.forget(CHAT)
         await here.reader.close()
         room.detach(bob.outbox)
         # An event puts it back, behind what the room has released.
-        here.hub.joined(CHAT, ["bob"], 0)
+        here.hub.joined(CHAT, ["bob"], 0, is_direct=True)
         await until(lambda: bool(bob.closes))
         assert bob.closes == [CloseCode.INTERNAL_ERROR]
