@@ -86,7 +86,7 @@ REQUESTS: Final[Mapping[type, RequestProse]] = {
         "GROUP_CREATED",
         {
             ErrorCode.NO_SUCH_USER: "one of `members` has no account",
-            ErrorCode.BLOCKED: "one of `members` and the caller have blocked one another",
+            ErrorCode.BLOCKED: "one of `members` has blocked the caller",
             ErrorCode.TOO_LARGE: "`members` is over its limit",
         },
     ),

@@ -6,9 +6,8 @@ recognised by its id. All moves that wait share the next commit.
 
 Who is told: in a direct conversation the other user, in a group whoever posted one of the messages
 that a move covers for the first time, of the newest 1,000 of them; and the user's own other
-connections. In a group of more than
-`EACH_UP_TO` members the moves of `TOGETHER_SECONDS` are told together: one frame to a sender,
-however many have moved.
+connections. In a group of more than `EACH_UP_TO` members the moves of `TOGETHER_SECONDS` are told
+together: one frame to a sender, however many have moved.
 
 Limits: `MOVES_WAITING` moves wait; at the limit they are refused with UNAVAILABLE. Of big groups'
 moves as many wait as the groups have members.
