@@ -1,8 +1,9 @@
-"""The tokens of a login, renewed over HTTP."""
+"""The tokens of a login: renewed over HTTP, and used there."""
 
 from collections.abc import Callable
 
 from testclients import http
+from testclients.errors import CannotConnect, HttpFailed
 
 
 class Credentials:
@@ -31,3 +32,17 @@ class Credentials:
         self.token, self._refresh_token = login.token, login.refresh_token
         if self._on_renewed is not None:
             self._on_renewed(login)
+
+    async def conversations(self, cursor: str | None) -> http.ConversationPage:
+        """The user's most recent conversations, or those that follow the page with this `next`.
+
+        Raises:
+            CannotConnect: with the status 401, as a handshake has it, the token has expired.
+            HttpFailed: any other refusal.
+        """
+        try:
+            return await http.conversations(self._server, self.token, cursor)
+        except HttpFailed as error:
+            if error.status != 401:
+                raise
+            raise CannotConnect(self._server, str(error), error.status, error.code) from None

@@ -28,6 +28,7 @@ class Cursors:
         self._wanted: dict[tuple[Move, Where], int] = {}
         """What the server has not confirmed yet."""
         self._under_way: set[tuple[Move, Where]] = set()
+        self._interval = INTERVAL_SECONDS
         self._next_at = timer.now()
         self._handle: Handle | None = None
 
@@ -57,12 +58,17 @@ class Cursors:
         for key in [key for key in self._wanted if where is None or key[1] == where]:
             del self._wanted[key]
 
-    def flush(self) -> None:
-        """Send what there is to send now, whatever the interval."""
+    def hurry(self) -> None:
+        """Send what there is to send now, and from now on as soon as it may be."""
+        self._interval = 0.0
+        self._next_at = self._timer.now()
+        self._flush()
+
+    def _flush(self) -> None:
         self._disarm()
         if self._post is None:
             return
-        self._next_at = self._timer.now() + INTERVAL_SECONDS
+        self._next_at = self._timer.now() + self._interval
         for key in [key for key in self._wanted if key not in self._under_way]:
             kind, where = key
             seq = self._wanted[key]
@@ -77,7 +83,10 @@ class Cursors:
             # Refused for good counts too: the next move says more.
             self._wanted.pop(key, None)
         wait_ms = reply.retry_after_ms if isinstance(reply, pushes.Error) else None
-        self._arm(0 if wait_ms is None else wait_ms / 1000)
+        if wait_ms is not None:
+            self._arm(wait_ms / 1000)
+        else:
+            self._arm(INTERVAL_SECONDS if is_refused_for_a_time else 0)
 
     def _arm(self, at_least: float = 0) -> None:
         if self._post is None or self._handle is not None:
@@ -85,7 +94,7 @@ class Cursors:
         if not self._wanted.keys() - self._under_way:
             return
         seconds = max(at_least, self._next_at - self._timer.now(), 0)
-        self._handle = self._timer.call_later(seconds, self.flush)
+        self._handle = self._timer.call_later(seconds, self._flush)
 
     def _disarm(self) -> None:
         if self._handle is not None:

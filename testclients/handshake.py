@@ -16,7 +16,8 @@ from testclients.http import read_problem
 
 TokenBy = Literal["header", "subprotocol", "query"]
 
-MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024
+MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
+"""More than INIT_DATA with its last messages as long as they may be, however they are escaped."""
 FRAMES_AHEAD: Final = 256
 """How many messages `websockets` holds undecoded before it stops reading the socket."""
 CLOSE_SECONDS: Final = 5.0

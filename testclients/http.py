@@ -1,10 +1,13 @@
-"""Accounts over the HTTP API, with the standard library alone. `server` is always the base URL."""
+"""Accounts and the list of conversations over the HTTP API, with the standard library alone.
+
+`server` is always the base URL.
+"""
 
 import asyncio
 import http.client
-from typing import Final
+from typing import Final, Literal, TypeVar
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
@@ -12,7 +15,11 @@ import msgspec
 from testclients.errors import CannotConnect, HttpFailed, words_of
 
 TIMEOUT_SECONDS: Final = 10.0
-MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""More than a page of conversations with their last messages, however these are escaped."""
+CONVERSATIONS_PAGE: Final = 100
+
+T = TypeVar("T")
 
 # The sockets take no proxy from the environment either.
 _opener: Final = build_opener(ProxyHandler({}))
@@ -30,6 +37,21 @@ class Login(msgspec.Struct, frozen=True, rename="camel"):
     refresh_token: str
     expires_in: int
     user: User
+
+
+class ListedConversation(msgspec.Struct, frozen=True, rename="camel"):
+    """What a client has to know of a conversation to resume it."""
+
+    id: str
+    type: Literal["direct", "group"]
+    last_seq: int
+    delivered_seq: int
+
+
+class ConversationPage(msgspec.Struct, frozen=True, rename="camel"):
+    conversations: list[ListedConversation]
+    next: str | None
+    """The cursor of the page that follows; None on the last one."""
 
 
 class _Problem(msgspec.Struct):
@@ -58,7 +80,7 @@ async def register(
     account = {"username": username, "password": password}
     if display_name is not None:
         account["displayName"] = display_name
-    return _read(await _post(server, "/api/auth/register", account, 201))
+    return _read(await _post(server, "/api/auth/register", account, 201), Login)
 
 
 async def login(server: str, username: str, password: str) -> Login:
@@ -69,7 +91,7 @@ async def login(server: str, username: str, password: str) -> Login:
         CannotConnect
     """
     account = {"username": username, "password": password}
-    return _read(await _post(server, "/api/auth/login", account, 200))
+    return _read(await _post(server, "/api/auth/login", account, 200), Login)
 
 
 async def refresh(server: str, refresh_token: str) -> Login:
@@ -79,7 +101,8 @@ async def refresh(server: str, refresh_token: str) -> Login:
         HttpFailed: for instance UNAUTHENTICATED.
         CannotConnect
     """
-    return _read(await _post(server, "/api/auth/refresh", {"refreshToken": refresh_token}, 200))
+    body = {"refreshToken": refresh_token}
+    return _read(await _post(server, "/api/auth/refresh", body, 200), Login)
 
 
 async def logout(server: str, token: str, *, everywhere: bool = False) -> None:
@@ -92,17 +115,34 @@ async def logout(server: str, token: str, *, everywhere: bool = False) -> None:
     await _post(server, "/api/auth/logout", {"all": True} if everywhere else {}, 204, token)
 
 
+async def conversations(server: str, token: str, cursor: str | None = None) -> ConversationPage:
+    """The user's most recent conversations, or those that follow the page with this `next`.
+
+    Raises:
+        HttpFailed: for instance UNAUTHENTICATED.
+        CannotConnect
+    """
+    query = {"limit": f"{CONVERSATIONS_PAGE}"} | ({} if cursor is None else {"cursor": cursor})
+    path = f"/api/conversations?{urlencode(query)}"
+    return _read(await _call(server, "GET", path, 200, token), ConversationPage)
+
+
 async def _post(
     server: str, path: str, content: object, success: int, token: str | None = None
 ) -> bytes:
-    headers = {"Content-Type": "application/json"}
+    return await _call(server, "POST", path, success, token, msgspec.json.encode(content))
+
+
+async def _call(
+    server: str, method: str, path: str, success: int, token: str | None, body: bytes | None = None
+) -> bytes:
+    headers = {} if body is None else {"Content-Type": "application/json"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     url = server.rstrip("/") + path
-    body = msgspec.json.encode(content)
     try:
         is_http = urlsplit(url).scheme in ("http", "https")
-        request = Request(url, data=body, headers=headers, method="POST")
+        request = Request(url, data=body, headers=headers, method=method)
     except ValueError:
         is_http = False
     if not is_http:
@@ -133,10 +173,10 @@ def _exchange(server: str, request: Request) -> tuple[int, bytes]:
         raise CannotConnect(server, str(error) or type(error).__name__) from None
 
 
-def _read(body: bytes) -> Login:
+def _read(body: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=Login)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpFailed(
             200, None, f"the answer is not what this client expects: {error}"
         ) from None

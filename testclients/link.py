@@ -7,8 +7,7 @@ outlives the connection is in `Kept`.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, NoReturn
 
@@ -17,44 +16,22 @@ import msgspec
 from protocol import pushes, requests
 from protocol.errors import ErrorCode
 from protocol.limits import PRESENCE_USERS, RESUME_POSITIONS
-from protocol.pushes import GroupChat, InitData, OneToOneChat, Reply, ReplyFrame, ServerFrame
+from protocol.pushes import GroupChat, OneToOneChat, Reply, ReplyFrame, ServerFrame
 from protocol.requests import Request
 from testclients.client import ChatClient
 from testclients.connection import REQUEST_SECONDS
-from testclients.cursors import Cursors
+from testclients.conversation_list import Ask, every_conversation
 from testclients.echo import event_of
 from testclients.errors import ClientError, Overdue, RequestFailed, first_of_group
 from testclients.events import Event, Where, where_of
-from testclients.inbox import Inbox
+from testclients.http import ListedConversation
+from testclients.kept import Kept
 from testclients.mending import Mending
 from testclients.notices import Gone, Happening, LogRenewed, Rewound
-from testclients.order import Order
-from testclients.outbox import WINDOW, Outbox
-from testclients.timer import Timer
+from testclients.outbox import WINDOW
 from testclients.typing_notices import REF as TYPING_REF
-from testclients.typing_notices import TypingNotices
 
 Answered = Callable[[Reply], None]
-
-
-@dataclass(slots=True)
-class Kept:
-    """What a client keeps from one connection to the next."""
-
-    timer: Timer
-    order: Order
-    inbox: Inbox
-    outbox: Outbox
-    cursors: Cursors
-    typing: TypingNotices
-    taken: dict[str, int]
-    """By conversation, the number up to which the application has dealt with everything."""
-    log_id: str | None
-    """Of the log that the positions are of; None before the first connection."""
-    is_new: bool
-    """The positions are still to be had from the server."""
-    watched: dict[str, None] = field(default_factory=dict)
-    """Whose presence was subscribed to."""
 
 
 class _Posted(NamedTuple):
@@ -63,8 +40,11 @@ class _Posted(NamedTuple):
 
 
 class Link:
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: Kept, ask_list: Ask | None = None) -> None:
+        """`ask_list` gives the pages of the list of conversations; None when there are none to be
+        had."""
         self._kept = kept
+        self._ask_list = ask_list
         self._connection: ChatClient | None = None
         self._posted: dict[str, _Posted] = {}
         """What was sent by `post` and has no reply yet, by `ref`."""
@@ -107,18 +87,18 @@ class Link:
         with first_of_group():
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._send())
+                tasks.create_task(self._raise_end())
                 await self._catch_up()
                 self._is_online = True
                 kept.outbox.wake = self._work.set
                 kept.cursors.connected(self.post)
                 self._work.set()
                 online()
-                raise await self.connection.ended()
         raise AssertionError("a connection ends with a reason")
 
     async def confirmed(self) -> None:
         """Wait until the server has confirmed the cursors, or the connection ended."""
-        self._kept.cursors.flush()
+        self._kept.cursors.hurry()
         while not (self._is_over or self._kept.cursors.is_settled):
             self._replied.clear()
             await self._replied.wait()
@@ -193,7 +173,13 @@ class Link:
     async def _catch_up(self) -> None:
         """Ask for everything that was missed; it has come when this returns."""
         kept, connection = self._kept, self.connection
-        self._know(await connection.init_data())
+        data = await connection.init_data()
+        self._know((Where(chat_id=chat.chat_id), chat.delivered_seq) for chat in data.chats)
+        self._know((Where(group_id=group.group_id), group.delivered_seq) for group in data.groups)
+        if data.has_more and self._ask_list is not None:
+            listed = await every_conversation(self._ask_list)
+            self._know((_where_of_listed(one), one.delivered_seq) for one in listed)
+        kept.is_new = False
         positions = list(kept.order.positions.items())
         most = min(connection.info.limits.resume_positions, RESUME_POSITIONS)
         for start in range(0, len(positions), most):
@@ -208,6 +194,10 @@ class Link:
         for start in range(0, len(watched), PRESENCE_USERS):
             users = watched[start : start + PRESENCE_USERS]
             self.post(requests.SubscribePresence(users=users), lambda _: None)
+
+    async def _raise_end(self) -> NoReturn:
+        # Not only what is sent or awaited on the connection notices its end: neither is meanwhile.
+        raise await self.connection.ended()
 
     async def _send(self) -> NoReturn:
         while True:
@@ -226,20 +216,15 @@ class Link:
             self.post(entry.frame, partial(self._kept.outbox.answered, entry))
         return self._queue.popleft()
 
-    def _know(self, data: InitData) -> None:
-        """The user's conversations: unknown ones begin, at the first connect where the user's
-        devices have got to, later at their beginning."""
+    def _know(self, conversations: Iterable[tuple[Where, int]]) -> None:
+        """Conversations of the user with its delivered cursors: unknown ones begin, at the first
+        connect where the user's devices have got to, later at their beginning."""
         kept = self._kept
-        conversations = [
-            *((Where(chat_id=chat.chat_id), chat.delivered_seq) for chat in data.chats),
-            *((Where(group_id=group.group_id), group.delivered_seq) for group in data.groups),
-        ]
         for where, delivered in conversations:
             position = delivered if kept.is_new else 0
             kept.order.begin(where.id, position)
             kept.taken.setdefault(where.id, position)
             self._ack_alone_counts(where)
-        kept.is_new = False
 
     def _ack_alone_counts(self, where: Where) -> None:
         """Once a connection has sent an ACK, nothing else makes events delivered: not a pong, which
@@ -331,3 +316,7 @@ class Link:
         """The time of the server, about."""
         seconds = self._kept.timer.now() - self._opened_at
         return self.connection.info.server_time + int(seconds * 1000)
+
+
+def _where_of_listed(listed: ListedConversation) -> Where:
+    return Where(chat_id=listed.id) if listed.type == "direct" else Where(group_id=listed.id)

@@ -11,11 +11,12 @@ told of them. What `next` has given out is acked to the server when the followin
 The first connect, too, asks with `?resume=1`: INIT_DATA tells the conversations with the user's
 delivered cursors, and RESUME from there brings what a plain connect would have pushed. So a
 position is known from the beginning, exactly, and there is one way to catch up and not two.
+INIT_DATA holds the 200 most recent; when there are more, all are read from the HTTP API.
 
-Limits: INIT_DATA tells the 200 most recent conversations. An older one in which nothing has
-happened is not resumed (and so silent) until something brings it back among these, unless the
-caller gives its position. An edit, a delete or a reaction is sent once and now, or not at all:
-`OutcomeUnknown` says that the connection was lost in between.
+Limits: with a bare token there is no HTTP API to ask. A conversation beyond the 200 is not resumed
+then (and so silent) until something brings it back among these, unless the caller gives its
+position. An edit, a delete or a reaction is sent once and now, or not at all: `OutcomeUnknown`
+says that the connection was lost in between.
 """
 
 import asyncio
@@ -44,7 +45,8 @@ from testclients.errors import (
 )
 from testclients.events import Event, Where, where_of
 from testclients.inbox import MAX_HAPPENINGS, Inbox
-from testclients.link import Kept, Link
+from testclients.kept import Kept
+from testclients.link import Link
 from testclients.notices import Happening
 from testclients.order import Order
 from testclients.outbox import MAX_ENTRIES, Entry, Outbox, Post
@@ -79,18 +81,21 @@ class SteadyClient(Asking):
         on_entry: Callable[[Entry], None] | None = None,
         max_happenings: int = MAX_HAPPENINGS,
         max_entries: int = MAX_ENTRIES,
+        backoff: Backoff | None = None,
         timer: Timer | None = None,
         random: Callable[[], float] = chance.random,
     ) -> None:
         """
         Args:
             url: ws:// or wss:// of the chat socket.
-            credentials: with a bare token there is none to take its place when it expires.
+            credentials: with a bare token there is none to take its place when it expires, and
+                no list of conversations but that of INIT_DATA.
             positions, log_id: what another client of the same device had at its end.
             on_state: is told of every state of the connection, while waiting once a second.
             on_entry: is told of every state of a post.
             max_happenings: what is not taken by `next` before nothing more is read.
             max_entries: posts that wait, or have failed.
+            backoff: how long to wait between tries, and how many there are.
             timer, random: for tests.
         """
         self._url = url
@@ -119,7 +124,7 @@ class SteadyClient(Asking):
             self._attempt,
             credentials.renew if isinstance(credentials, Credentials) else None,
             self._timer,
-            Backoff(random),
+            Backoff(random) if backoff is None else backoff,
             self._note_state,
         )
         self._running: asyncio.Task[None] | None = None
@@ -282,11 +287,16 @@ class SteadyClient(Asking):
             raise
 
     async def _attempt(self, online: Callable[[], None]) -> NoReturn:
-        link = Link(self._kept)
-        token = self._credentials
+        credentials = self._credentials
+        token, ask_list = (
+            (credentials.token, credentials.conversations)
+            if isinstance(credentials, Credentials)
+            else (credentials, None)
+        )
+        link = Link(self._kept, ask_list)
         connection = await ChatClient.connect(
             self._url,
-            token.token if isinstance(token, Credentials) else token,
+            token,
             resume=True,
             sink=link.receive,
             ping_interval=PING_SECONDS,

@@ -1,11 +1,15 @@
 """The client that stays connected, for a user of more conversations than INIT_DATA tells."""
 
+from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Any, Final
 
 from protocol import requests
 from protocol.limits import CONTENT_BYTES, INIT_DATA_CONVERSATIONS
 from protocol.pushes import GroupChat, Success
+from testclients import http
 from testclients.client import ChatClient
+from testclients.credentials import Credentials
 from testclients.events import Event, where_of
 from testclients.notices import Rewound
 from testclients.steady import SteadyClient
@@ -19,7 +23,7 @@ OLD: Final = 100
 MANY: Final = INIT_DATA_CONVERSATIONS + OLD
 
 
-async def found_groups(client: ChatClient, member: Resident, count: int) -> list[str]:
+async def make_groups(client: ChatClient, member: Resident, count: int) -> list[str]:
     """Groups of the client's user and a member, oldest first."""
     for number in range(count):
         await client.send(requests.CreateGroup(name=f"{number}", members=[member.name]))
@@ -51,9 +55,9 @@ def test_all_of_three_hundred_conversations_are_resumed(node: Node) -> None:
         async with Town(node) as town:
             ann, ben = await town.settle_all("ann", "ben")
             writer = await town.connect(ben)
-            old = await found_groups(writer, ann, OLD)
+            old = await make_groups(writer, ann, OLD)
             await say_in_each(writer, old, "missed")
-            new = await found_groups(writer, ann, MANY - OLD)
+            new = await make_groups(writer, ann, MANY - OLD)
             async with steady(node, ann) as first:
                 await first.online()
                 events = await take_events(first, MANY + OLD)
@@ -78,21 +82,45 @@ def test_all_of_three_hundred_conversations_are_resumed(node: Node) -> None:
     run(main())
 
 
+class Interrupted(Credentials):
+    """After each page of the list something happens."""
+
+    def __init__(self, node: Node, who: Resident, then: Callable[[], Awaitable[object]]) -> None:
+        login = http.Login(who.token, who.refresh_token, 60, http.User(who.name))
+        super().__init__(node.http_url, login)
+        self._then = then
+
+    async def conversations(self, cursor: str | None) -> http.ConversationPage:
+        page = await super().conversations(cursor)
+        await self._then()
+        return page
+
+
 def test_what_is_said_while_the_list_is_read_is_not_lost(node: Node) -> None:
     async def main() -> None:
         async with Town(node) as town:
             ann, ben = await town.settle_all("ann", "ben")
             writer = await town.connect(ben)
-            groups = await found_groups(writer, ann, MANY)
-            async with steady(node, ann) as reader:
-                # The oldest ones, one after the other, move to the front of what is being read.
-                await say_in_each(writer, groups[: 2 * OLD], "meanwhile")
-                events = await take_events(reader, MANY + 2 * OLD)
-                counts = dict.fromkeys(groups[: 2 * OLD], [1, 2])
-                assert by_conversation(events) == counts | dict.fromkeys(groups[2 * OLD :], [1])
-                for group_id in (groups[0], groups[-1]):
-                    await writer.send_group(group_id, "live")
-                    assert await next_content(reader) == "live"
+            groups = await make_groups(writer, ann, MANY)
+            silent = iter(groups)
+            moved: list[str] = []
+
+            async def say() -> None:
+                # The oldest ones, which no page has named yet, move to the front.
+                moved.extend(islice(silent, 2))
+                await say_in_each(writer, moved[-2:], "meanwhile")
+
+            credentials = Interrupted(node, ann, say)
+            async with SteadyClient(node.chat_url, credentials) as reader:
+                await reader.online()
+                assert len(moved) >= 2 * 4, "three pages, and the first one again"
+                events = await take_events(reader, MANY + len(moved))
+                others = dict.fromkeys(groups[len(moved) :], [1])
+                assert by_conversation(events) == dict.fromkeys(moved, [1, 2]) | others
+                await say_in_each(writer, groups, "live")
+                events = await take_events(reader, MANY)
+                assert contents(events) == ["live"] * MANY
+                assert reader.take_all() == []
 
     run(main())
 
@@ -102,7 +130,8 @@ def test_large_last_messages_do_not_keep_anybody_out(node: Node) -> None:
         async with Town(node) as town:
             ann, ben = await town.settle_all("ann", "ben")
             writer = await town.connect(ben)
-            groups = await found_groups(writer, ann, MANY)
+            groups = await make_groups(writer, ann, INIT_DATA_CONVERSATIONS + 1)
+            # In JSON a byte of it is six.
             await say_in_each(writer, groups, "\x01" * CONTENT_BYTES)
             async with steady(node, ann) as reader:
                 await reader.online()

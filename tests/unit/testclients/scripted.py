@@ -75,10 +75,14 @@ class Peer:
             )
         )
 
-    async def asked_to_resume(
-        self, chats: Sequence[ChatSummary] = (), groups: Sequence[GroupSummary] = ()
-    ) -> requests.Resume:
-        """Answer INIT_DATA; the RESUME that follows."""
+    async def tell(
+        self,
+        chats: Sequence[ChatSummary] = (),
+        groups: Sequence[GroupSummary] = (),
+        *,
+        has_more: bool = False,
+    ) -> None:
+        """Answer INIT_DATA."""
         asked = await self.take(requests.InitData)
         await self.send(
             InitData(
@@ -86,9 +90,15 @@ class Peer:
                 user=User(username=ALICE),
                 chats=list(chats),
                 groups=list(groups),
-                has_more=False,
+                has_more=has_more,
             )
         )
+
+    async def asked_to_resume(
+        self, chats: Sequence[ChatSummary] = (), groups: Sequence[GroupSummary] = ()
+    ) -> requests.Resume:
+        """Answer INIT_DATA; the RESUME that follows."""
+        await self.tell(chats, groups)
         return await self.take(requests.Resume)
 
     async def catch_up(
@@ -184,59 +194,6 @@ class ScriptedServer:
             pass
         finally:
             self._open.discard(peer)
-
-
-class RefreshServer:
-    """The one HTTP request that a client makes by itself, answered with new tokens."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        """The refresh tokens that came."""
-        self.status = 200
-        self._server: asyncio.Server | None = None
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        await self._server.wait_closed()
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split()[0])
-        body = msgspec.json.decode(await reader.readexactly(length))
-        self.asked.append(body["refreshToken"])
-        answer = msgspec.json.encode(
-            {
-                "token": f"token {len(self.asked)}",
-                "refreshToken": f"refresh {len(self.asked)}",
-                "expiresIn": 60,
-                "user": {"username": ALICE},
-            }
-            if self.status == 200
-            else {"code": "UNAUTHENTICATED", "detail": "no", "status": self.status}
-        )
-        writer.write(
-            b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-            % (self.status, len(answer))
-            + answer
-        )
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
 
 def message(seq: int, content: str = "hi", **more: object) -> OneToOneChat:

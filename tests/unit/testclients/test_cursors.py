@@ -154,11 +154,22 @@ async def test_forgotten_cursors_are_not_sent() -> None:
 
 
 @on_a_loop
-async def test_a_flush_waits_for_nothing() -> None:
+async def test_in_a_hurry_nothing_waits_but_for_its_answer() -> None:
     wire = Wire()
     wire.ack(1)
     await wire.timer.turn(0)
-    wire.answer()
     wire.ack(2)
-    wire.cursors.flush()
-    assert [seq for _, _, seq in wire.take()] == [1, 2]
+    wire.ack(3, GROUP)
+    wire.cursors.hurry()
+    assert wire.take() == [("Ack", "alice-bob", 1), ("Ack", "g", 3)]
+    wire.answer()
+    await wire.timer.turn(0)
+    assert wire.take() == [("Ack", "alice-bob", 2)]
+    assert not wire.cursors.is_settled
+    wire.answer(Error(code=ErrorCode.UNAVAILABLE, msg="", temporary=True))
+    await wire.timer.turn(INTERVAL_SECONDS / 2)
+    assert wire.take() == [], "a server in trouble is not pressed"
+    await wire.timer.turn(INTERVAL_SECONDS / 2)
+    assert wire.take() == [("Ack", "alice-bob", 2)]
+    wire.answer()
+    assert wire.cursors.is_settled

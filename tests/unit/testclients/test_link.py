@@ -7,7 +7,8 @@ from protocol.pushes import PresenceUpdate
 from testclients.cursors import Cursors
 from testclients.errors import ConnectionLost
 from testclients.inbox import Inbox
-from testclients.link import Kept, Link
+from testclients.kept import Kept
+from testclients.link import Link
 from testclients.order import Order
 from testclients.outbox import Outbox
 from testclients.typing_notices import TypingNotices

@@ -1,9 +1,6 @@
 """The client that stays connected, against a server that does what the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -19,14 +16,13 @@ from protocol.pushes import (
     GroupUpdated,
     MessageEdited,
     OneToOneChat,
-    Pong,
     PresenceUpdate,
     Resync,
     ServerFrame,
     Success,
     Typing,
 )
-from testclients.connection_state import ConnectionState, Phase
+from testclients.connection_state import Phase
 from testclients.credentials import Credentials
 from testclients.errors import (
     CannotConnect,
@@ -39,115 +35,24 @@ from testclients.errors import (
 from testclients.events import Where
 from testclients.http import Login, User
 from testclients.mending import GAP_SECONDS
-from testclients.notices import Gone, Happening, LogRenewed, Rewound
+from testclients.notices import Gone, LogRenewed, Rewound
 from testclients.order import MAX_WAITING
 from testclients.outbox import EntryState
-from testclients.steady import SteadyClient
 from tests.support.running import on_a_loop
-from tests.unit.testclients.hand_timer import HandTimer
 from tests.unit.testclients.scripted import (
     ALICE,
     CHAT,
-    Peer,
-    RefreshServer,
-    ScriptedServer,
     chat,
     group,
     message,
     rewound,
 )
+from tests.unit.testclients.scripted_http import ApiServer
+from tests.unit.testclients.stage import client_is_through, seqs, stage, take
 
 HERE = Where(chat_id=CHAT)
 MARK = PresenceUpdate(username="bob", status=PresenceStatus.ONLINE, last_seen=None)
 """No event: when it was taken, what was sent before has come."""
-
-
-class Stage:
-    """A client and its server, with a clock that stands still."""
-
-    def __init__(self, server: ScriptedServer) -> None:
-        self.server = server
-        self.timer = HandTimer()
-        self.states: list[ConnectionState] = []
-        self.entries: list[tuple[str, EntryState]] = []
-        self._moved = asyncio.Event()
-
-    @asynccontextmanager
-    async def client(
-        self, credentials: Credentials | str = "token 0", **more: Any
-    ) -> AsyncIterator[SteadyClient]:
-        """A client that is about to connect."""
-        client = SteadyClient(
-            self.server.url,
-            credentials,
-            timer=self.timer,
-            random=lambda: 1.0,
-            on_state=self._note,
-            on_entry=lambda entry: self.entries.append((entry.content, entry.state)),
-            **more,
-        )
-        async with client:
-            try:
-                yield client
-            finally:
-                self.server.cut()
-
-    @asynccontextmanager
-    async def online(self, **more: Any) -> AsyncIterator[tuple[SteadyClient, Peer]]:
-        """A client that has an empty chat with bob, and its connection."""
-        async with self.client(**more) as client:
-            peer = await self.server.accept()
-            await peer.catch_up(chats=[chat()])
-            await client.online()
-            yield client, peer
-
-    async def phase(self, wanted: Phase) -> ConnectionState:
-        """Wait for a state; the states before it are forgotten."""
-        while True:
-            while self.states:
-                state = self.states.pop(0)
-                if state.phase is wanted:
-                    return state
-            self._moved.clear()
-            await self._moved.wait()
-
-    async def accept_again(self) -> Peer:
-        """Let the wait for the next try pass, and take the connection."""
-        await self.wait_out()
-        return await self.server.accept()
-
-    async def wait_out(self) -> None:
-        """Let the wait for the next try pass."""
-        state = await self.phase(Phase.WAITING)
-        await self.timer.turn(state.seconds)
-        while self.states and self.states[0][::2] == (Phase.WAITING, state.tries):
-            del self.states[0]  # told once a second
-
-    def _note(self, state: ConnectionState) -> None:
-        self.states.append(state)
-        self._moved.set()
-
-
-@asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    async with ScriptedServer() as server:
-        yield Stage(server)
-
-
-async def take(client: SteadyClient, count: int) -> list[Happening]:
-    return [await client.next() for _ in range(count)]
-
-
-def seqs(happenings: list[Happening]) -> list[int]:
-    return [item.seq for item in happenings if isinstance(item, OneToOneChat)]
-
-
-async def client_is_through(client: SteadyClient, peer: Peer) -> None:
-    """Wait until all that the client has sent is in `passed_over`."""
-    await client.online()
-    pinging = asyncio.create_task(client.ping())
-    await peer.send(Pong(ref=(await peer.take(requests.Ping)).ref))
-    await pinging
 
 
 def ack_of(post: requests.OneToOneChat, seq: int, *, duplicate: bool = False) -> Success:
@@ -668,10 +573,10 @@ async def test_close_codes_that_tell_to_stay_away_are_obeyed() -> None:
 
 @on_a_loop
 async def test_an_expired_token_is_renewed_before_the_next_try() -> None:
-    async with stage() as at, RefreshServer() as refreshing:
+    async with stage() as at, ApiServer() as api:
         renewed: list[Login] = []
         login = Login("token 0", "refresh 0", 60, User(ALICE))
-        credentials = Credentials(refreshing.url, login, renewed.append)
+        credentials = Credentials(api.url, login, renewed.append)
         async with at.client(credentials) as client:
             peer = await at.server.accept()
             assert peer.token == "token 0"
@@ -688,16 +593,16 @@ async def test_an_expired_token_is_renewed_before_the_next_try() -> None:
             await at.wait_out()
             peer = await at.accept_again()
             assert peer.token == "token 2"
-            assert refreshing.asked == ["refresh 0", "refresh 1"]
+            assert api.refreshed == ["refresh 0", "refresh 1"]
             assert [login.refresh_token for login in renewed] == ["refresh 1", "refresh 2"]
 
 
 @on_a_loop
 async def test_a_login_that_has_ended_is_the_end() -> None:
-    async with stage() as at, RefreshServer() as refreshing:
-        refreshing.status = 401
+    async with stage() as at, ApiServer() as api:
+        api.refresh_status = 401
         login = Login("token 0", "refresh 0", 60, User(ALICE))
-        async with at.client(Credentials(refreshing.url, login)):
+        async with at.client(Credentials(api.url, login)):
             peer = await at.server.accept()
             await peer.catch_up(chats=[chat()])
             await peer.ws.close(CloseCode.TOKEN_EXPIRED)
