@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.node import Node
+from tests.support.services import stop_services
 
 
 class _Collector(logging.Handler):
@@ -18,6 +19,10 @@ class _Collector(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.reports.append(logging.Formatter().format(record))
+
+
+def pytest_unconfigure() -> None:
+    stop_services()
 
 
 def pytest_collection_finish() -> None:

@@ -69,6 +69,15 @@ class Postgres:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """As `connection`; everything that is read is of one moment."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
     async def fetch(self, query: str, *arguments: Any) -> list[Row]:
         async with self.connection() as connection:
             return await connection.fetch(query, *arguments)

@@ -22,7 +22,13 @@ from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.fabric.presence_leases import PresenceLeases
 from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
 from chatd.metrics import Metrics
+from chatd.stores.conversation_store_postgres import PostgresConversationStore
+from chatd.stores.ledger_postgres import PostgresLedger
+from chatd.stores.migrate_postgres import migrate
+from chatd.stores.pool_postgres import Postgres
+from chatd.stores.user_store_postgres import PostgresUserStore
 from tests.support.builders import NOW_MS, Stores, sqlite_stores
+from tests.support.services import postgres_database
 
 
 class StoresBackend(Protocol):
@@ -67,6 +73,38 @@ class SqliteStores:
         return sqlite_stores(self._folder)
 
 
+class PostgresStores:
+    """One database for all tests, emptied before each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = postgres_database()
+        self._is_empty = False
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Stores]:
+        postgres = await Postgres.connect(self._url)
+        try:
+            if not self._is_empty:
+                await migrate(postgres)
+                await postgres.execute(_EMPTY)
+                self._is_empty = True
+            yield Stores(
+                PostgresUserStore(postgres),
+                PostgresConversationStore(postgres),
+                PostgresLedger(postgres, "test"),
+            )
+        finally:
+            await postgres.close()
+
+
+_EMPTY: Final = """DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'applied_schema' LOOP
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+END $$"""
+
+
 class MemoryFabric:
     def __init__(self, folder: Path) -> None:
         self._clock = HandClock(NOW_MS)
@@ -86,7 +124,10 @@ class MemoryQueue:
         yield MemoryOfflineQueue(Metrics())
 
 
-STORES: Final[dict[str, type[SqliteStores]]] = {"sqlite": SqliteStores}
+STORES: Final[dict[str, type[SqliteStores | PostgresStores]]] = {
+    "sqlite": SqliteStores,
+    "postgres": PostgresStores,
+}
 FABRIC: Final[dict[str, type[MemoryFabric]]] = {"memory": MemoryFabric}
 QUEUES: Final[dict[str, type[MemoryQueue]]] = {"memory": MemoryQueue}
 
