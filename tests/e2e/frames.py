@@ -146,7 +146,8 @@ async def history(
 async def resume(
     client: ChatClient, positions: Mapping[str, int]
 ) -> tuple[list[ServerFrame], dict[str, ErrorCode]]:
-    """RESUME: what came before its reply, presence left out, and the errors of the reply."""
+    """RESUME: what came before its reply, and the errors of the reply. Presence and receipts, which
+    come when they like, are left out."""
     await client.send(requests.Resume(ref="resume", positions=dict(positions)))
     frames: list[ServerFrame] = []
     while True:
@@ -154,7 +155,7 @@ async def resume(
         if isinstance(frame, ReplyFrame):
             assert isinstance(frame, Success) and frame.ref == "resume", frame
             return frames, frame.errors or {}
-        if not isinstance(frame, PresenceUpdate):
+        if not isinstance(frame, PresenceUpdate | Receipt):
             frames.append(frame)
 
 
