@@ -15,12 +15,16 @@ import pytest
 from chatd.clock import HandClock
 from chatd.fabric.bus import Bus
 from chatd.fabric.bus_memory import MemoryBus
+from chatd.fabric.bus_redis import RedisBus
 from chatd.fabric.cache import Cache
 from chatd.fabric.cache_memory import MemoryCache
+from chatd.fabric.cache_redis import RedisCache
+from chatd.fabric.client_redis import RedisClient
 from chatd.fabric.offline_queue import OfflineQueue
 from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.fabric.presence_leases import PresenceLeases
 from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
+from chatd.fabric.presence_leases_redis import RedisPresenceLeases
 from chatd.metrics import Metrics
 from chatd.stores.conversation_store_postgres import PostgresConversationStore
 from chatd.stores.ledger_postgres import PostgresLedger
@@ -28,7 +32,7 @@ from chatd.stores.migrate_postgres import migrate
 from chatd.stores.pool_postgres import Postgres
 from chatd.stores.user_store_postgres import PostgresUserStore
 from tests.support.builders import NOW_MS, Stores, sqlite_stores
-from tests.support.services import postgres_database
+from tests.support.services import postgres_database, service
 
 
 class StoresBackend(Protocol):
@@ -118,6 +122,30 @@ class MemoryFabric:
         self._clock.advance(seconds)
 
 
+class RedisFabric:
+    """A database of Redis, emptied before each test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = service("redis")["CHATD_REDIS_URL"]
+        self._clock = HandClock(NOW_MS)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Fabric]:
+        client = RedisClient(self._url)
+        await client.call("FLUSHDB")
+        bus = RedisBus(client)
+        await bus.start()
+        try:
+            leases = RedisPresenceLeases(client, self._clock)
+            yield Fabric(bus, RedisCache(client, self._clock), leases)
+        finally:
+            await bus.stop()
+            await client.close()
+
+    async def pass_time(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+
 class MemoryQueue:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[OfflineQueue]:
@@ -128,7 +156,10 @@ STORES: Final[dict[str, type[SqliteStores | PostgresStores]]] = {
     "sqlite": SqliteStores,
     "postgres": PostgresStores,
 }
-FABRIC: Final[dict[str, type[MemoryFabric]]] = {"memory": MemoryFabric}
+FABRIC: Final[dict[str, type[MemoryFabric | RedisFabric]]] = {
+    "memory": MemoryFabric,
+    "redis": RedisFabric,
+}
 QUEUES: Final[dict[str, type[MemoryQueue]]] = {"memory": MemoryQueue}
 
 
