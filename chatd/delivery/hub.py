@@ -133,8 +133,12 @@ class Room:
         """The connection's user leaves the conversation. What it was sent is remembered, in case it
         comes back."""
         behind = self.behind.get(outbox)
-        if behind is not None and not behind.is_held:
-            outbox.note_parted(self.conversation_id, behind.lacking, behind.position)
+        if behind is not None and not behind.is_held and self.released is not None:
+            # It was told of the leaving, the last that was released, and of nothing between.
+            lacking = behind.lacking
+            if behind.position < self.released - 1:
+                lacking = add(lacking, behind.position, self.released - 1)
+            outbox.note_parted(self.conversation_id, lacking, self.released)
         elif outbox in self.live and self.released is not None:
             outbox.note_parted(self.conversation_id, self.live[outbox], self.released)
         self.detach(outbox)

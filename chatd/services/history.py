@@ -87,6 +87,10 @@ class Histories:
         if membership is None or membership.kind is not ConversationKind.GROUP:
             raise not_a_member()
         page = await self._page(membership, request)
+        # Who left and came back meanwhile may not see what was said in between.
+        now = await self._conversations.membership(request.group_id, principal.username)
+        if now is None or now.joined_seq != membership.joined_seq:
+            raise not_a_member()
         return GroupChatHistory(
             ref=request.ref,
             group_id=request.group_id,

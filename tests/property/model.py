@@ -37,8 +37,10 @@ class Logged(NamedTuple):
 class Period:
     """A stretch of time in which a connection belongs to a conversation."""
 
-    def __init__(self, start: int, *, is_held: bool = False) -> None:
+    def __init__(self, start: int, began: int, *, is_held: bool = False) -> None:
         self.start = start
+        self.began = began
+        """The head when it began: what is up to it is no removal from it."""
         self.is_held = is_held
         """No RESUME has named it yet."""
         self.end: int | None = None
@@ -51,6 +53,13 @@ class Period:
         """What RESUMEs asked for below what it had: above the one number, up to the other."""
         self.asked_at: int | None = None
         """How far it had got when a RESUME came first."""
+        self.skips: list[tuple[int, int]] = []
+        """What it said in a RESUME that it has, before that was sent: not sent by itself."""
+        self.promised: int | None = None
+        """The lowest position of a RESUME: everything above it comes, or came before."""
+
+    def is_skipped(self, seq: int) -> bool:
+        return any(after < seq <= up_to for after, up_to in self.skips)
 
     def fill_of(self, seq: int) -> tuple[int, int] | None:
         return next((fill for fill in self.fills if fill[0] < seq <= fill[1]), None)
@@ -102,7 +111,9 @@ def check(
         inside = [seq for seq in seqs if period.fill_of(seq) or period.start < seq <= top]
         rest -= set(inside)
         if period.is_held:
-            assert not inside, "nothing before a RESUME"
+            later = [one for one in watched.periods[conversation_id] if one is not period]
+            early = [seq for seq in inside if not any(one.fill_of(seq) for one in later)]
+            assert not early, "nothing before a RESUME"
             continue
         is_live = period.end is None and room is not None and outbox in room.live
         if period.end is None and watched.is_complete() and not is_gone:
@@ -119,6 +130,10 @@ def check(
         for fill in period.fills:
             segment = _Segment(watched, log, period, top, fill)
             segment.check(inside, reach, is_whole=is_live and watched.is_complete() and not is_gone)
+        if period.promised is not None and is_live and watched.is_complete() and not is_gone:
+            asked = range(period.promised + 1, reach + 1)
+            missing = [seq for seq in asked if log[seq - 1].origin is not watched.reader]
+            assert not set(missing) - set(seqs), "what a RESUME asked for"
         _check_resyncs(sent, period)
     assert not rest, "nothing from before its start or above its removal"
 
@@ -142,10 +157,14 @@ class _Segment:
         may = set() if fill else _first_own(inside, watched.username, log)
         if period.asked_at is not None:
             may = {seq for seq in may if seq <= period.asked_at}
+        skipped = set() if fill else {seq for seq in inside if period.is_skipped(seq)}
+        if fill:
+            # What it posted before it left and came back may come.
+            may = {seq for seq in own if seq < period.began}
         self._inside = set(inside)
-        self._may = may | (own if fill else set())
-        self._never = set() if fill else own
-        self._owed = [seq for seq in inside if seq not in own and seq not in may]
+        self._may = may - skipped
+        self._never = (own - self._may) | skipped
+        self._owed = [seq for seq in inside if seq not in self._never and seq not in may]
 
     def check(self, seqs: list[int], reach: int, *, is_whole: bool) -> None:
         got = [seq for seq in seqs if seq in self._inside]
@@ -184,7 +203,7 @@ def _top(username: str, period: Period, log: list[Logged]) -> int:
     """The last number of a period: the removal, also when it was not released yet."""
     if period.end is not None:
         return period.end
-    for seq in range(period.start + 1, len(log) + 1):
+    for seq in range(period.began + 1, len(log) + 1):
         logged = log[seq - 1]
         if logged.kind is EventKind.MEMBER_LEFT and logged.about == username:
             return seq

@@ -22,12 +22,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chatd.delivery.lacking import take
 from chatd.delivery import pages
 from chatd.delivery.fanout import Released
+from chatd.delivery.lacking import take
 from chatd.events import EventKind, MemberBody, MessageBody
 from chatd.stores.ledger import Entry
 from protocol.errors import ErrorCode
+from protocol.model import HistoryVisibility
 from protocol.pushes import Success
 from protocol.requests import Resume
 from tests.property.model import CONVERSATIONS, Logged, Period, Watched, check
@@ -48,6 +49,7 @@ class Conversations(RuleBasedStateMachine):
     """Every released event was committed before; `delays_release` keeps the two apart."""
 
     delays_release = True
+    history = HistoryVisibility.JOINED
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +68,8 @@ class Conversations(RuleBasedStateMachine):
 
     @initialize()
     def make_the_group(self) -> None:
-        self._commit([create(GROUP, "alice", ["bob"], is_open=True)], [None])
+        made = create(GROUP, "alice", ["bob"], is_open=True, history=self.history)
+        self._commit([made], [None])
         self.release_all()
 
     # What users do.
@@ -233,7 +236,7 @@ class Conversations(RuleBasedStateMachine):
                         period.end = max(outcome.seq, period.start)
                         period.owes_all = watched.reader.outbox in was_live
                 elif period is None and self._begins(conversation_id, logged, watched, outcome.seq):
-                    watched.periods[conversation_id].append(Period(outcome.seq - 1))
+                    watched.periods[conversation_id].append(Period(outcome.seq - 1, outcome.seq))
         await self._quiet()
 
     def _begins(self, conversation_id: str, logged: Logged, watched: Watched, seq: int) -> bool:
@@ -253,7 +256,8 @@ class Conversations(RuleBasedStateMachine):
                 conversation_id, watched.username, membership.delivered
             )
             start = max(known, membership.floor)
-            watched.periods[conversation_id].append(Period(start, is_held=resumes))
+            began = len(self.logs[conversation_id])
+            watched.periods[conversation_id].append(Period(start, began, is_held=resumes))
         self.open.append(watched)
         await self.here.subscriptions.connect(watched.reader.outbox, resumes=resumes)
         await self._quiet()
@@ -282,7 +286,7 @@ class Conversations(RuleBasedStateMachine):
         watched.reader.stall()
 
     async def _resume(self, watched: Watched, positions: dict[str, int]) -> None:
-        outbox, asked, errors = watched.reader.outbox, dict(positions), {}
+        outbox, errors = watched.reader.outbox, {}
         memberships = {
             membership.conversation_id: membership
             for membership in await self.here.store.memberships(watched.username)
@@ -303,20 +307,21 @@ class Conversations(RuleBasedStateMachine):
             start = max(position, membership.floor)
             period = watched.current(conversation_id)
             assert period is not None
-            if behind is not None and not period.is_held and start > behind.position:
-                # See `test_resume.py` among the unit tests of services.
-                del asked[conversation_id]
-                continue
+            if period.promised is None or start < period.promised:
+                period.promised = start
             watched.claimed[conversation_id] = max(watched.claimed[conversation_id], position)
             if period.is_held:
                 period.is_held, period.start = False, start
                 period.asked_at = start
                 continue
-            if behind is not None and period.asked_at is None:
-                period.asked_at = behind.position
+            if behind is not None:
+                if period.asked_at is None:
+                    period.asked_at = behind.position
+                if start > behind.position:
+                    period.skips.append((behind.position, start))
             ranges, _ = take(room.live[outbox] if behind is None else behind.lacking, start)
             period.fills += ranges
-        request = Resume(positions=asked)
+        request = Resume(positions=positions)
         watched.resuming = asyncio.get_running_loop().create_task(
             self.here.subscriptions.resume(outbox.principal, outbox, request)
         )
@@ -346,6 +351,12 @@ class ReleasedAtOnce(Conversations):
     delays_release = False
 
 
+class OpenHistory(Conversations):
+    """Who comes back may ask for what came while it was no member."""
+
+    history = HistoryVisibility.ALL
+
+
 # No shrinking: an example is long, and what it leads to is seen in the assertion.
 PHASES: Final = (Phase.explicit, Phase.generate)
 
@@ -372,4 +383,9 @@ def test_events_that_are_released_at_once() -> None:
 
 @pytest.mark.slow
 def test_events_that_are_released_later() -> None:
-    walk(Conversations, 40)
+    walk(Conversations, 30)
+
+
+@pytest.mark.slow
+def test_events_of_a_group_whose_history_is_for_all() -> None:
+    walk(OpenHistory, 25)

@@ -3,21 +3,30 @@
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from bench import wire
-from bench.plan import Dialect, GroupShape, Plan, Seat, Shape, Step
+from bench.plan import Dialect, PairsShape, Plan, Reading, Seat, Shape, Step
 
 MESSAGES = 40
-DIALECT = Dialect(ack=rb'"ok":(\d+)', refusal=rb'"bad":[^}]*')
+_CLOSE_SECONDS = 0.1
+DIALECT = Dialect(
+    ack=rb'"ok":(\d+)',
+    refusal=rb'"bad":[^}]*',
+    event=rb'"n":(\d+),"to":"([^"]*)"',
+    resume='{"have":%(positions)s}',
+    resumed=b'{"back":1',
+)
 
 
 class Room:
-    """Everybody gets everything but the sender, who gets an ack."""
+    """Everybody gets everything but the sender, who gets an ack. Who comes back and says what it
+    has gets the rest of what was to everybody."""
 
     def __init__(self) -> None:
         self.connections: dict[str, ServerConnection] = {}
@@ -28,17 +37,39 @@ class Room:
         self.refused: int | None = None
         self.unacked: int | None = None
         self.closes_at: int | None = None
+        self.closed_at: dict[int, str] = {}
+        """By message, who is closed instead of getting it."""
+        self.takes_nobody_back = False
+        self.told: list[tuple[int, str]] = []
+        """Number and text of what was to everybody."""
         self._kept = ""
 
     async def handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        user = connection.request.path[1:]
-        self.connections[user] = connection
+        user, _, comeback = connection.request.path[1:].partition("?")
+        if not comeback:
+            self.connections[user] = connection
         await connection.send('{"hello":1}')
         await connection.ping()
-        async for text in connection:
-            assert isinstance(text, str)
-            await self._post(user, text)
+        try:
+            async for text in connection:
+                assert isinstance(text, str)
+                if comeback:
+                    await self._take_back(user, connection, json.loads(text)["have"].get("", -1))
+                else:
+                    await self._post(user, text)
+        except ConnectionClosed:
+            pass  # a client that was cut
+
+    async def _take_back(self, user: str, connection: ServerConnection, position: int) -> None:
+        if self.takes_nobody_back:
+            await connection.send('{"bad":"stay away"}')
+            return
+        for number, text in self.told:
+            if number > position:
+                await connection.send(text)
+        self.connections[user] = connection
+        await connection.send('{"back":1}')
 
     async def _post(self, user: str, text: str) -> None:
         post = json.loads(text)
@@ -49,9 +80,16 @@ class Room:
         if number == self.closes_at:
             await self.connections[user].close(4008, "slow consumer")
             return
-        for name, connection in self.connections.items():
+        if not post["to"]:
+            self.told.append((number, text))
+        if self.closed_at.get(number) is not None:
+            await self.connections.pop(self.closed_at[number]).close(4008, "slow consumer")
+        for name, connection in tuple(self.connections.items()):
             if name != user and post["to"] in ("", name):
-                await self._deliver(name, connection, number, text)
+                try:
+                    await self._deliver(name, connection, number, text)
+                except ConnectionClosed:
+                    self.connections.pop(name, None)
         if number != self.unacked:
             await self.connections[user].send(f'{{"ok":{number}}}')
 
@@ -75,7 +113,7 @@ def plan(server: Server, shape: Shape, seats: int, rate: float = 0.0) -> Plan:
     users = [f"user{n}" for n in range(seats)]
 
     def to(seat: int) -> str:
-        return "" if isinstance(shape, GroupShape) else users[seat ^ 1]
+        return users[seat ^ 1] if isinstance(shape, PairsShape) else ""
 
     return Plan(
         address=address,
@@ -102,15 +140,30 @@ def plan(server: Server, shape: Shape, seats: int, rate: float = 0.0) -> Plan:
     )
 
 
+def with_readers(whole: Plan, readings: Sequence[Reading]) -> Plan:
+    """The plan with the last seats reading like this."""
+    first = len(whole.seats) - len(readings)
+    seats = [
+        replace(seat, reading=reading, comeback=wire.upgrade("h", f"/{seat.user}?resume=1", {}))
+        for seat, reading in zip(whole.seats[first:], readings, strict=True)
+    ]
+    return replace(whole, seats=(*whole.seats[:first], *seats))
+
+
 @asynccontextmanager
 async def serving(room: Room) -> AsyncIterator[Server]:
-    async with serve(room.handle, "127.0.0.1", 0, compression=None) as server:
+    # Who reads nothing does not answer a close either.
+    async with serve(
+        room.handle, "127.0.0.1", 0, compression=None, close_timeout=_CLOSE_SECONDS
+    ) as server:
         yield server
 
 
-def plans(server: Server, shape: Shape, seats: int, processes: int) -> list[Plan]:
+def plans(
+    server: Server, shape: Shape, seats: int, processes: int, rate: float = 0.0
+) -> list[Plan]:
     """The same, shared by several load processes."""
-    whole = plan(server, shape, seats)
+    whole = plan(server, shape, seats, rate)
     return [
         replace(
             whole,

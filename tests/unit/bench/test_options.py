@@ -25,6 +25,31 @@ def test_flags() -> None:
     assert parse(["pairs", "--pairs", "3"]).pairs == 3
 
 
+def test_a_group_with_stalled_readers_goes_on_for_a_time() -> None:
+    options = parse(["stalled"])
+    assert (options.members, options.rate, options.seconds) == (1_000, 200, 60)
+    assert (options.stalled_percent, options.messages, options.warm_up) == (10, 12_000, 1_200)
+    options = parse(["stalled", "--seconds", "2.5", "--stalled", "50", "--rate", "10"])
+    assert (options.stalled_percent, options.messages, options.warm_up) == (50, 25, 500)
+
+
+def test_the_scale_is_for_members_and_rate() -> None:
+    options = parse(["stalled", "--scale", "0.25"])
+    assert (options.members, options.rate, options.messages) == (250, 50, 3_000)
+
+
+@pytest.mark.parametrize("scale", ["0.001", "11"])
+def test_a_scale_beyond_what_a_group_may_have(scale: str) -> None:
+    with pytest.raises(BenchError, match="a group has 2 to 10,000 members, not"):
+        parse(["stalled", "--scale", scale])
+
+
+def test_clients_that_come_back() -> None:
+    assert (parse(["reconnect"]).clients, parse(["reconnect"]).missed) == (2_000, 150)
+    options = parse(["reconnect", "--clients", "30", "--missed", "7", "--repeat", "2"])
+    assert (options.clients, options.missed, options.repeat) == (30, 7, 2)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -40,6 +65,12 @@ def test_flags() -> None:
         ["connections", "--rate", "3"],
         ["all", "--beside", "nobody"],
         ["all", "--client-core", "1,x"],
+        ["stalled", "--stalled", "0"],
+        ["stalled", "--seconds", "0"],
+        ["stalled", "--beside", "centrifuge"],
+        ["stalled", "--messages", "5"],
+        ["reconnect", "--clients", "1"],
+        ["reconnect", "--rate", "5"],
     ],
 )
 def test_bad_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

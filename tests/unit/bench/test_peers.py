@@ -1,20 +1,34 @@
 """That the patterns of the dialects fit the frames, and what is said where a peer cannot run."""
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
 from bench.markers import content
+from bench.opening import Replies
 from bench.peers.centrifuge import Centrifuge, build
 from bench.peers.chatd import _DIRECT, _GROUP, Chatd
+from bench.peers.child import ChildPeer
+from bench.processes import ChildServer
 from protocol import decode, encode
 from protocol.errors import ErrorCode
-from protocol.pushes import Error, GroupChat, Success
+from protocol.pushes import (
+    DeliveryReceipt,
+    Error,
+    GroupChat,
+    OneToOneChat,
+    Resync,
+    ServerFrame,
+    Success,
+)
 from protocol.requests import GroupChat as GroupPost
 from protocol.requests import OneToOneChat as DirectPost
+from protocol.requests import Resume
 
 
 def test_the_ack_of_chatd_is_read() -> None:
@@ -45,6 +59,71 @@ def test_an_error_of_chatd_is_read() -> None:
     match = re.search(Chatd.dialect.refusal, error)
     assert match is not None
     assert b"UNAVAILABLE" in match[0]
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_message_of_chatd_tells_its_position(offline: bool) -> None:
+    event = Replies(Chatd.dialect).event
+    group = GroupChat(
+        id="a1.g",
+        seq=12,
+        prev=11,
+        group_id="g7",
+        from_="ann",
+        content=content(5, 6, ""),
+        sent_at=3,
+        offline=offline,
+    )
+    direct = OneToOneChat(
+        id="a1.d",
+        seq=3,
+        prev=2,
+        chat_id="ann-bob",
+        from_="ann",
+        to="bob",
+        content=content(5, 6, ""),
+        sent_at=3,
+        offline=offline,
+    )
+    assert event.findall(encode(group) + encode(direct)) == [(b"12", b"g7"), (b"3", b"ann-bob")]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Success(ref="resume"),
+        Resync(group_id="g", after_seq=3),
+        DeliveryReceipt(chat_id="ann-bob", username="bob", seq=3),
+    ],
+    ids=["success", "resync", "receipt"],
+)
+def test_other_frames_of_chatd_tell_none(frame: ServerFrame) -> None:
+    assert not Replies(Chatd.dialect).event.search(encode(frame))
+
+
+def test_chatd_is_told_what_a_client_has() -> None:
+    text = Chatd.dialect.resume % {"positions": '{"ann-bob": 3}'}
+    assert decode(text.encode()) == Resume(ref="resume", positions={"ann-bob": 3})
+    reply = encode(Success(ref="resume", errors={"g": ErrorCode.NOT_A_MEMBER}))
+    assert reply.startswith(Chatd.dialect.resumed)
+    assert encode(Success(ref="resume")).startswith(Chatd.dialect.resumed)
+    assert Chatd.dialect.resumed not in encode(Success(ref="resume2"))
+
+
+def test_a_peer_that_does_not_start_is_stopped(tmp_path: Path) -> None:
+    started: list[ChildServer] = []
+
+    class Sleeper(ChildPeer):
+        def _start(self) -> None:
+            command = [sys.executable, "-c", "import time; time.sleep(600)"]
+            self._server = ChildServer("sleeper", command, os.environ, tmp_path / "log", None)
+            started.append(self._server)
+            raise BenchError("it only sleeps")
+
+    with pytest.raises(BenchError, match="it only sleeps"), Sleeper(tmp_path, None):
+        raise AssertionError("it was entered")
+    (pid,) = started[0].pids
+    assert not Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.parametrize(("template", "kind"), [(_GROUP, GroupPost), (_DIRECT, DirectPost)])

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.plan import GroupShape, PairsShape, Shape
+from bench.plan import GroupShape, PairsShape, PosterShape, Shape
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -11,6 +11,7 @@ from bench.plan import GroupShape, PairsShape, Shape
         (GroupShape(7, 3, has_echo=True), 7, 7),
         (GroupShape(2, 1, has_echo=False), 2, 1),
         (PairsShape(4), 8, 1),
+        (PosterShape(frozenset({1, 4, 6})), 8, 3),
     ],
 )
 def test_the_recipients_of_all_processes_add_up(
@@ -37,3 +38,9 @@ def test_a_pair_sends_again_when_its_last_message_has_arrived() -> None:
     assert [shape.sender(number) for number in range(4)] == [0, 2, 4, 0]
     assert shape.sender(1 + shape.lanes) == shape.sender(1)
     assert shape.recipient(1) == 3
+
+
+def test_a_poster_sends_everything_and_only_the_watched_are_waited_for() -> None:
+    shape = PosterShape(frozenset({2, 3}))
+    assert [shape.sender(number) for number in range(3)] == [0, 0, 0]
+    assert shape.recipients_among({0, 1, 3, 4}, 7) == 1

@@ -17,9 +17,10 @@ def result(
     values: list[float],
     tally: Tally | None = CLEAN,
     peer: str = "chatd",
+    variant: str = "",
 ) -> Result:
     runs = [Measured({figure: value}, tally) for value in values]
-    return Result(scenario, f"a {scenario}", peer, "how it runs", runs)
+    return Result(scenario, f"a {scenario}", peer, "how it runs", runs, variant)
 
 
 def within_bounds() -> list[Result]:
@@ -27,6 +28,7 @@ def within_bounds() -> list[Result]:
         result("group", "cpu_us_per_delivery", [2.4, 2.5, 2.6]),
         result("pairs", "cpu_us_per_message", [99.0]),
         result("connections", "rss_kb_per_connection", [8.0], None),
+        result("reconnect", "reads_per_page", [1.0]),
     ]
 
 
@@ -68,6 +70,36 @@ def test_repeats_show_median_and_spread() -> None:
     assert row(table, "expected") == ["30"]
 
 
+def test_variants_have_the_difference_of_each_turn_too() -> None:
+    table = scenario_table(
+        [
+            result("stalled", "latency_p99_ms", [30.0, 20.0, 40.0], variant="with"),
+            result("stalled", "latency_p99_ms", [25.0, 16.0, 10.0], variant="without"),
+        ]
+    )
+    assert table.count("chatd: how it runs") == 1
+    assert table.splitlines()[3].split() == ["with", "without", "ratio", "difference"]
+    assert " ".join(row(table, "send to receive P99")) == (
+        "30.00 ms (20.00 to 40.00) 16.00 ms (10.00 to 25.00) 1.88 5.00 ms (4.00 to 30.00)"
+    )
+
+
+def test_a_figure_that_one_variant_does_not_have() -> None:
+    table = scenario_table(
+        [
+            result("stalled", "came_back", [10.0], variant="with"),
+            result("stalled", "rss_mb", [50.0], variant="without"),
+        ]
+    )
+    assert row(table, "came back and resumed") == ["10", "-"]
+    assert row(table, "server memory (RSS)") == ["-", "50", "MB"]
+
+
+def test_notes_on_a_variant_say_which() -> None:
+    one = Result("stalled", "t", "chatd", "d", [Measured({}, None, ["slow"])], "with")
+    assert "note on chatd, with: slow" in scenario_table([one])
+
+
 def test_notes_are_said_once() -> None:
     runs = [Measured({"rss_mb": 1.0}, None, ["it was busy"])] * 2
     table = scenario_table([Result("group", "t", "chatd", "d", runs)])
@@ -89,6 +121,13 @@ def test_a_figure_beyond_its_bound(place: int) -> None:
     table, is_kept = bounds_table(results)
     assert not is_kept
     assert row(table, f"{bound.scenario}: {FIGURES[bound.figure].label}")[-1] == "no"
+
+
+def test_only_what_was_measured_is_held_against_its_bound() -> None:
+    table, is_kept = bounds_table([result("reconnect", "reads_per_page", [1.01])])
+    assert not is_kept
+    assert len(table.splitlines()) == 3
+    assert row(table, "reconnect: reads per page") == ["1.010", "<=", "1", "no"]
 
 
 def test_a_loss_breaks_the_bounds_too() -> None:

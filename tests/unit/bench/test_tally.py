@@ -1,6 +1,15 @@
+from array import array
+
 import pytest
 
-from bench.tally import Tally, tally, tally_group, tally_pairs
+from bench.tally import (
+    Tally,
+    tally,
+    tally_conversations,
+    tally_everybody,
+    tally_group,
+    tally_pairs,
+)
 
 MEMBERS = 4
 
@@ -107,3 +116,42 @@ def test_a_recipient_that_got_nothing_has_lost_everything() -> None:
 
 def test_a_post_without_an_ack_is_a_fault() -> None:
     assert not Tally(expected=1, delivered=1, unacked=1).is_clean
+
+
+@pytest.mark.parametrize(
+    ("theirs", "result"),
+    [
+        ([5, 6, 7], Tally(6, 6)),
+        ([5, 7], Tally(6, 5, lost=1)),
+        ([5, 6, 6, 7], Tally(6, 6, duplicates=1)),
+        ([5, 7, 6], Tally(6, 6, reordered=1)),
+        ([4, 5, 6, 7], Tally(6, 6, strays=1)),
+    ],
+)
+def test_everybody_gets_everything(theirs: list[int], result: Tally) -> None:
+    received = {1: array("i", [5, 6, 7]), 2: array("i", theirs)}
+    assert tally_everybody(received, array("i", [5, 6, 7])) == result
+
+
+def test_conversations_have_orders_of_their_own() -> None:
+    expected = [[range(0, 3), range(10, 12)], [range(10, 12)]]
+    received = {0: [10, 0, 1, 11, 2], 1: [10, 11]}
+    assert tally_conversations(received, expected) == Tally(expected=7, delivered=7)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "result"),
+    [
+        ([0, 1, 10, 11], Tally(5, 4, lost=1)),
+        ([0, 2, 1, 10, 11], Tally(5, 5, reordered=1)),
+        ([0, 1, 2, 10, 10, 11], Tally(5, 5, duplicates=1)),
+        ([0, 1, 2, 10, 11, 3], Tally(5, 5, strays=1)),
+        ([], Tally(5, 0, lost=5)),
+    ],
+)
+def test_faults_of_conversations(theirs: list[int], result: Tally) -> None:
+    assert tally_conversations({0: theirs}, [[range(0, 3), range(10, 12)]]) == result
+
+
+def test_a_seat_that_got_nothing_has_lost_its_conversations() -> None:
+    assert tally_conversations({}, [[range(4)]]) == Tally(expected=4, lost=4)

@@ -1,6 +1,9 @@
 """chatd.delivery.hub"""
 
-from chatd.delivery.hub import Behind, Hub, LocalUser, Room
+import pytest
+
+from chatd.delivery import outbox as outboxes
+from chatd.delivery.hub import Behind, Filling, Hub, LocalUser, Room
 from chatd.delivery.outbox import Outbox
 from tests.support.builders import Reader
 
@@ -220,6 +223,69 @@ def test_coming_back_while_memberships_are_read_ends_the_leaving() -> None:
     hub.joined("c", ["bob"], 4, is_direct=False)
     assert user.left == set()
     assert hub.rooms["c"].holds(reader.outbox)
+
+
+def test_who_comes_and_goes_while_memberships_are_read_is_noted_until_they_are() -> None:
+    hub, reader = Hub(), Reader("bob")
+    user = enter(hub, reader)
+    hub.joined("c", ["bob"], 4, is_direct=False)
+    assert user.moved == set(), "nothing was read"
+    hub.load(user)
+    hub.left("c", "bob")
+    hub.joined("d", ["bob"], 4, is_direct=False)
+    assert user.moved == {"c", "d"}
+    hub.loaded(user)
+    assert user.moved == user.left == set()
+
+
+def test_what_was_sent_before_the_leaving_is_remembered_when_one_comes_back() -> None:
+    hub, reader = Hub(), Reader("bob")
+    room = room_at(hub, enter(hub, reader), "c", 5)
+    room.attach(reader.outbox, 3)
+    room.go_live(reader.outbox, 5, room.behind[reader.outbox].lacking)
+    room.released = 6
+    hub.left("c", "bob")
+    hub.joined("c", ["bob"], 8, is_direct=False)
+    room = hub.rooms["c"]
+    assert room.live == {reader.outbox: ((0, 3), (6, 8))}
+    assert not reader.outbox.parted
+
+
+def test_what_a_held_connection_was_sent_is_nothing() -> None:
+    hub, reader = Hub(), Reader("bob")
+    room = room_at(hub, enter(hub, reader), "c", 5)
+    room.hold(reader.outbox)
+    hub.left("c", "bob")
+    hub.joined("c", ["bob"], 8, is_direct=False)
+    assert hub.rooms["c"].live == {reader.outbox: ((0, 8),)}
+
+
+def test_so_many_leavings_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outboxes, "PARTED", 2)
+    hub, reader, other = Hub(), Reader("bob"), Reader("bob")
+    user = enter(hub, reader)
+    for name in ("c", "d", "e"):
+        room_at(hub, user, name, 5).attach(reader.outbox, 5)
+        hub.left(name, "bob")
+    assert reader.outbox.parted.keys() == {"c", "d"}
+    assert not other.outbox.parted
+
+
+def test_who_leaves_or_goes_wants_no_older_events() -> None:
+    hub, phone, desk = Hub(), Reader("bob", "p"), Reader("bob", "d")
+    user = enter(hub, phone)
+    enter(hub, desk)
+    room = room_at(hub, user, "c", 5)
+    fillings = []
+    for reader in (phone, desk):
+        room.attach(reader.outbox, 5)
+        fillings.append(Filling())
+        room.filling[reader.outbox] = fillings[-1]
+    hub.leave(phone.outbox)
+    assert [filling.is_wanted for filling in fillings] == [False, True]
+    hub.left("c", "bob")
+    assert [filling.is_wanted for filling in fillings] == [False, False]
+    assert not room.filling
 
 
 def test_leaving_when_nothing_is_read_is_not_remembered() -> None:

@@ -106,7 +106,8 @@ async def test_who_has_refused_an_event_and_stays_stalled_is_closed() -> None:
 @on_a_hand_loop
 async def test_who_keeps_up_again_in_time_is_not_closed() -> None:
     reader = slow(EVENT)
-    reader.outbox.write(b"e")
+    for _ in range(3):
+        reader.outbox.write(b"e")
     await pass_seconds(STALL - 1)
     reader.outbox.resume()
     reader.outbox.pause()

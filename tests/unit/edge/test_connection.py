@@ -1,93 +1,19 @@
 """chatd.edge.connection: what a connection confirms as delivered, and what it answers."""
 
 import json
-import socket as sockets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from chatd.dispatch import Dispatcher, Services
-from chatd.edge.connection import NodeContext
-from chatd.edge.keepalive import Keepalive
-from chatd.edge.server import DoorServer
+import pytest
+
+from chatd.edge import frame_limits
 from chatd.services.presence import PING_SECONDS, PONG_SECONDS
-from chatd.tasks import TaskOwner
 from protocol.close import CloseCode
-from protocol.session import Door
 from tests.edge.raw import CLOSE, PING, PONG, TEXT, RawClient, close, frame
-from tests.support.builders import Core, core, direct
+from tests.support.builders import direct
+from tests.support.house import CHAT, hear, house, say
 from tests.support.running import on_a_loop, until
 
-CHAT = "alice-bob"
-
-
-class House(NamedTuple):
-    """A core with a chat door."""
-
-    here: Core
-    port: int
-    keepalive: Keepalive
-
-    @asynccontextmanager
-    async def visit(self, username: str) -> AsyncIterator[RawClient]:
-        """A client of the user that has read its INFO and is subscribed."""
-        token = self.here.tokens.sign(username, "device", self.here.clock.now_ms())
-        async with await RawClient.connect(self.port) as client:
-            await client.open(headers={"Authorization": f"Bearer {token}"})
-            assert json.loads(await client.text())["type"] == "INFO"
-            await say(client, type="PING")
-            assert json.loads(await client.text())["type"] == "PONG"
-            yield client
-
-    def pass_seconds(self, seconds: int) -> None:
-        for _ in range(seconds):
-            self.keepalive.turn()
-
-    async def deliver(self, client: RawClient, *texts: str) -> None:
-        """Messages of alice that the client reads."""
-        await self.here.submit(*(direct("alice", "bob", text) for text in texts))
-        for text in texts:
-            assert json.loads(await client.text())["content"] == text
-
-    async def delivered(self) -> int:
-        """Bob's delivered cursor, once nobody is connected."""
-        await until(lambda: self.here.metrics.connections == 0)
-        return self.here.receipts.known(CHAT, "bob", 0)
-
-
-@asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
-    async with core(folder, "alice", "bob") as here:
-        keepalive, tasks = Keepalive(), TaskOwner()
-        services = Services(
-            here.messages, here.conversations, here.histories, here.bootstrap, here.presence
-        )
-        context = NodeContext(
-            Dispatcher(services),
-            here.subscriptions,
-            here.presence,
-            here.receipts,
-            keepalive,
-            here.clock,
-            here.metrics,
-            tasks,
-            "log",
-        )
-        door = DoorServer(Door.CHAT, here.accounts, context, allowed_origins=[], max_connections=10)
-        listener = sockets.create_server(("127.0.0.1", 0))
-        listener.setblocking(False)
-        await door.listen(listener)
-        try:
-            yield House(here, listener.getsockname()[1], keepalive)
-        finally:
-            await door.drain(0)
-            await until(lambda: here.metrics.connections == 0)
-            await tasks.finish(1)
-
-
-async def say(client: RawClient, **fields: Any) -> None:
-    await client.send(frame(TEXT, json.dumps(fields).encode()))
+BURST = 40
 
 
 @on_a_loop
@@ -240,3 +166,126 @@ async def test_who_answers_neither_ping_nor_close_is_offline_at_once(tmp_path: P
         # The close frame has arrived; the socket still waits for the answer that will not come.
         assert not await home.here.leases.online(["bob"])
         assert home.here.metrics.connections == 1
+
+
+@on_a_loop
+async def test_once_a_client_acks_only_its_acks_count(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        async with home.visit("bob") as bob:
+            await home.deliver(bob, "1", "2", "3")
+            await say(bob, type="ACK", chatId=CHAT, seq=1, ref="a")
+            assert await hear(bob) == {"type": "SUCCESS", "ref": "a"}
+            home.pass_seconds(PING_SECONDS)
+            assert (await bob.frame()).opcode == PING
+            await bob.send(frame(PONG), close())
+            assert await bob.close_code() == 1000
+        assert await home.delivered() == 0, "nothing waits to be stored"
+        membership = await home.here.store.membership(CHAT, "bob")
+        assert membership is not None and (membership.delivered, membership.read) == (1, 0)
+
+
+@on_a_loop
+async def test_a_cursor_is_answered_only_if_that_was_asked_for(tmp_path: Path) -> None:
+    async with house(tmp_path) as home, home.visit("bob") as bob:
+        await home.deliver(bob, "1", "2", "3")
+        await say(bob, type="ACK", chatId=CHAT, seq=2)
+        await say(bob, type="MARK_READ", chatId=CHAT, seq=1, ref="r")
+        await say(bob, type="MARK_READ", chatId=CHAT, seq=1)
+        await say(bob, type="ACK", chatId=CHAT, seq=9)
+        await say(bob, type="ACK", groupId="7", seq=1, ref="g")
+        await say(bob, type="ACK", seq=1, ref="n")
+        answers = [await hear(bob) for _ in range(4)]
+        # What cannot be asked at all is refused at once, the rest after its commit.
+        by_ref = {answer.get("ref"): answer for answer in answers}
+        assert by_ref["r"] == {"type": "SUCCESS", "ref": "r"}
+        assert by_ref[None]["code"] == by_ref["n"]["code"] == "INVALID_FIELD"
+        assert by_ref["g"]["code"] == "NOT_A_MEMBER"
+        membership = await home.here.store.membership(CHAT, "bob")
+        assert membership is not None and (membership.delivered, membership.read) == (2, 1)
+
+
+@on_a_loop
+async def test_a_client_that_resumes_is_sent_what_it_asks_for(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.here.submit(*(direct("alice", "bob", f"{n}") for n in range(1, 4)))
+        async with home.visit("bob", "/?resume=1") as bob:
+            await home.here.submit(direct("alice", "bob", "4"))
+            await say(bob, type="PING")
+            assert (await hear(bob))["type"] == "PONG", "nothing comes before the RESUME"
+            await say(bob, type="RESUME", positions={CHAT: 1, "nowhere": 5}, ref="r")
+            frames = [await hear(bob) for _ in range(4)]
+            assert [one.get("seq") for one in frames] == [2, 3, 4, None]
+            assert frames[-1] == {
+                "type": "SUCCESS",
+                "ref": "r",
+                "errors": {"nowhere": "NOT_A_MEMBER"},
+            }
+            await home.deliver(bob, "5")
+
+
+@on_a_loop
+async def test_other_requests_are_answered_beside_a_resume(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.here.submit(*(direct("alice", "bob", f"{n}") for n in range(1, 4)))
+        async with home.visit("bob", "/?resume=1") as bob:
+            # The page of the RESUME waits for its turn; PING does not.
+            for _ in range(64):
+                await home.here.pages._turns.acquire()
+            await say(bob, type="RESUME", positions={CHAT: 0}, ref="r")
+            await say(bob, type="PING", ref="p")
+            assert await hear(bob) == {"type": "PONG", "ref": "p"}
+            for _ in range(64):
+                home.here.pages._turns.release()
+            assert [(await hear(bob)).get("seq") for _ in range(4)] == [1, 2, 3, None]
+
+
+@pytest.fixture
+def no_refill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a small bucket has is all that there is."""
+    monkeypatch.setattr(frame_limits, "CONNECTION_BURST", float(BURST))
+    monkeypatch.setattr(frame_limits, "CONNECTION_RATE", 1e-6)
+
+
+@pytest.mark.usefixtures("no_refill")
+@on_a_loop
+async def test_who_sends_too_fast_is_refused_and_then_closed(tmp_path: Path) -> None:
+    async with house(tmp_path, has_limits=True) as home, home.visit("bob") as bob:
+        await bob.send(frame(TEXT, b'{"type":"PING","ref":"r"}') * (2 * BURST + 10))
+        # One frame was needed to get here.
+        for _ in range(BURST - 1):
+            assert await hear(bob) == {"type": "PONG", "ref": "r"}
+        refused: list[bytes] = []
+        while (came := await bob.frame()).opcode == TEXT:
+            refused.append(came.payload)
+            answer = json.loads(came.payload)
+            assert (answer["code"], answer["ref"]) == ("RATE_LIMITED", "r")
+            assert answer["temporary"] and answer["retryAfterMs"] > 0
+        assert came.code == CloseCode.FLOODING
+        assert BURST <= len(refused) <= BURST + 1, "a debt as large as the bucket"
+        assert home.here.metrics.rate_limited == len(refused)
+        assert home.here.metrics.floods == 1
+
+
+@pytest.mark.usefixtures("no_refill")
+@on_a_loop
+async def test_what_cannot_be_decoded_costs_too(tmp_path: Path) -> None:
+    async with house(tmp_path, has_limits=True) as home, home.visit("bob") as bob:
+        ping, nonsense = frame(TEXT, b'{"type":"PING","ref":"r"}'), frame(TEXT, b"{")
+        await bob.send((ping + nonsense) * (BURST // 2 + 20))
+        answers = [await hear(bob) for _ in range(BURST + 40)]
+        malformed = [answer["code"] for answer in answers if "ref" not in answer]
+        assert malformed.count("MALFORMED_FRAME") == BURST // 2 - 1
+        assert set(malformed[BURST // 2 :]) == {"RATE_LIMITED"}
+
+
+@pytest.mark.usefixtures("no_refill")
+@on_a_loop
+async def test_cursors_and_typing_cost_little(tmp_path: Path) -> None:
+    async with house(tmp_path, has_limits=True) as home, home.visit("bob") as bob:
+        await home.deliver(bob, "1")
+        for _ in range(BURST):
+            await say(bob, type="ACK", chatId=CHAT, seq=1)
+            await say(bob, type="TYPING", chatId=CHAT, isTyping=True)
+        await say(bob, type="PING")
+        assert await hear(bob) == {"type": "PONG"}
+        assert home.here.metrics.rate_limited == 0

@@ -19,6 +19,7 @@ from tests.support.builders import (
     core,
     create,
     direct,
+    held,
     join,
     leave,
     post,
@@ -170,6 +171,28 @@ async def test_a_new_member_reads_nothing_from_before_its_joining(tmp_path: Path
         assert (seqs(below), below.has_more) == ([], False)
         assert seqs(await group_page(here, "bob", after=0)) == [4]
         assert seqs(await group_page(here, "alice")) == [2, 4]
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+@on_a_loop
+async def test_who_is_removed_while_it_reads_reads_nothing_above_that(
+    tmp_path: Path, comes_back: bool
+) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(create("7", "alice", ["bob"], is_open=True), post("7", "alice", "public"))
+        reading = asyncio.create_task(group_page(here, "bob"))
+        await turns(1)
+        # The membership was read; the page waits behind this.
+        async with held(here.reader):
+            await here.submit(leave("7", "bob"), post("7", "alice", "secret"))
+            if comes_back:
+                await here.submit(join("7", "bob"))
+        try:
+            page = await reading
+        except ChatError as refused:
+            assert refused.code is ErrorCode.NOT_A_MEMBER
+        else:
+            assert "secret" not in [message.content for message in page.messages]
 
 
 @on_a_loop

@@ -146,6 +146,41 @@ async def test_in_a_group_those_are_told_whose_messages_it_covers_first(tmp_path
 
 
 @on_a_loop
+async def test_moves_of_one_commit_are_told_each_for_itself(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        senders = ("alice", "bob", "carol", "alice")
+        await here.submit(
+            create("7", "alice", USERS[1:]), *(post("7", sender) for sender in senders)
+        )
+        alice, bob, carol, dave = [await here.connect(name) for name in USERS]
+        await advance(here, bob, Ack(group_id="7", seq=4))
+        for reader in (alice, carol):
+            reader.sink.writes.clear()
+        answers = [
+            ask(here, dave, Ack(group_id="7", seq=3)),
+            ask(here, bob, Ack(group_id="7", seq=5)),
+        ]
+        await asyncio.gather(*answers)
+        await here.receipts._tasks.finish(10)
+        assert told(alice) == [("DELIVERY", "dave", 3), ("DELIVERY", "bob", 5)]
+        assert told(bob) == [("DELIVERY", "dave", 3)]
+        assert told(carol) == []
+
+
+@on_a_loop
+async def test_nobody_is_told_that_it_has_its_own(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(create("7", "alice", ["bob"]), post("7", "bob"), post("7", "alice"))
+        alice, phone, desk = [await here.connect(name) for name in ("alice", "bob", "bob")]
+        await advance(here, phone, MarkRead(group_id="7", seq=2))
+        assert told(desk) == [("READ", "bob", 2)], "once, as its user's own move"
+        here.receipts.delivered("bob", {"7": 3})
+        await here.receipts.drain()
+        assert told(alice) == [("DELIVERY", "bob", 3)]
+        assert told(phone) == [] and len(told(desk)) == 1
+
+
+@on_a_loop
 async def test_who_has_left_the_group_is_not_told(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await here.submit(create("7", "alice", ["bob", "carol"]), post("7", "carol"))

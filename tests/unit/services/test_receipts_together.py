@@ -196,3 +196,17 @@ async def test_who_was_covered_by_none_of_them_is_not_told(tmp_path: Path) -> No
         await a_second(here)
         assert len(told(readers["alice"])) == 2
         assert len(told(readers["dave"])) == 1
+
+
+@on_a_hand_loop
+async def test_who_covers_only_its_own_is_not_told_of_the_others(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        readers = await club(here, "bob", "alice")
+        await advance(here, readers["carol"], Ack(group_id="7", seq=2))
+        await a_second(here)
+        assert told(readers["bob"]) == [("DELIVERY", "carol", 2)]
+        await advance(here, readers["bob"], Ack(group_id="7", seq=2))
+        await advance(here, readers["carol"], Ack(group_id="7", seq=3))
+        await a_second(here)
+        assert len(told(readers["bob"])) == 1
+        assert told(readers["alice"]) == [("DELIVERY", "carol", 3)]

@@ -1,6 +1,8 @@
 """chatd.services.subscriptions: RESUME, by which a connection says what it has."""
 
 import asyncio
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +440,24 @@ async def test_who_is_removed_while_it_resumes_is_told_and_sent_no_more(
 
 
 @on_a_loop
+async def test_what_is_read_when_the_user_is_removed_is_not_sent(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(create("7", "alice", ["bob"]), *(post("7", "alice") for _ in range(4)))
+        await here.store.advance([Move("7", "bob", Cursor.DELIVERED, 5)])
+        bob = await here.connect("bob")
+        # Other pages are being read: this one waits for its turn.
+        for _ in range(pages.LOADS_AT_ONCE):
+            await here.pages._turns.acquire()
+        resuming = asyncio.create_task(resume(here, bob, g7=0))
+        await settle(here)
+        await here.submit(remove("7", "alice", "bob"))
+        for _ in range(pages.LOADS_AT_ONCE):
+            here.pages._turns.release()
+        await resuming
+        assert bob.seqs("7") == [6]
+
+
+@on_a_loop
 async def test_who_goes_while_it_resumes_is_nowhere(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await here.submit(*texts(9))
@@ -591,20 +611,65 @@ async def test_what_it_posted_while_it_caught_up_is_not_filled_in(tmp_path: Path
 # Who leaves meanwhile.
 
 
+async def resume_of_before(here: Core, reader: Reader, *entries: Entry) -> Success:
+    """RESUME from 0 of the group 7, whose memberships are read before these are submitted, and come
+    when they have been released."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def look_and_wait(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT * FROM member").fetchall()
+        begun.set()
+        go_on.wait()
+
+    async with held(here.reader):
+        # The two are one batch of the thread, which sees one moment.
+        looking = here.reader.submit(look_and_wait)
+        resuming = asyncio.create_task(resume(here, reader, g7=0))
+        await turns()
+    await asyncio.to_thread(begun.wait)
+    await here.submit(*entries)
+    go_on.set()
+    await looking
+    return await resuming
+
+
 @on_a_loop
 async def test_who_left_and_came_back_while_it_resumed_is_sent_nothing_from_between(
     tmp_path: Path,
 ) -> None:
     async with core(tmp_path, *USERS) as here:
-        await here.submit(create("7", "alice", ["bob"], is_open=True), *texts(1))
+        await here.submit(create("7", "alice", ["bob"], is_open=True))
         bob = await here.connect("bob")
         await settle(here)
-        # The position above the head of the chat makes a second read, of heads.
-        resuming = asyncio.create_task(resume(here, bob, g7=0, alice_bob=9))
-        await turns(1)
-        async with held(here.reader):
-            await here.submit(leave("7", "bob"), post("7", "alice", "secret"), join("7", "bob"))
-        await resuming
+        moves = leave("7", "bob"), post("7", "alice", "secret"), join("7", "bob")
+        assert await resume_of_before(here, bob, *moves) == Success()
+        assert bob.seqs("7") == [1, 2, 4]
+
+
+@on_a_loop
+async def test_who_left_while_it_resumed_is_told_so(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(create("7", "alice", ["bob"], is_open=True))
+        bob = await here.connect("bob", resumes=True)
+        found = await resume_of_before(here, bob, leave("7", "bob"), post("7", "alice", "secret"))
+        assert found.errors == {"7": ErrorCode.NOT_A_MEMBER}
+        assert bob.frames() == []
+
+
+@on_a_loop
+async def test_who_moves_all_the_time_is_not_served_where_it_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_READS_OF_MEMBERSHIPS", 1)
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(create("7", "alice", ["bob"], is_open=True))
+        bob = await here.connect("bob")
+        await settle(here)
+        moves = leave("7", "bob"), post("7", "alice", "secret"), join("7", "bob")
+        found = await resume_of_before(here, bob, *moves)
+        assert found.errors == {"7": ErrorCode.NOT_A_MEMBER}
+        assert bob.seqs("7") == [1, 2, 4]
+        assert await resume(here, bob, g7=0) == Success()
         assert bob.seqs("7") == [1, 2, 4]
 
 
@@ -641,3 +706,19 @@ async def test_who_left_and_came_back_is_sent_nothing_twice(tmp_path: Path) -> N
         assert bob.seqs("7") == [1, 2, 3, 4]
         await resume(here, bob, g7=0)
         assert bob.seqs("7") == [1, 2, 3, 4]
+
+
+@on_a_loop
+async def test_who_was_told_of_its_removal_at_once_is_not_told_twice(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        made = create("7", "alice", ["bob"], is_open=True, history=HistoryVisibility.ALL)
+        await here.submit(made, post("7", "alice"))
+        bob = await here.connect("bob")
+        await settle(here)
+        bob.stall()
+        await here.submit(post("7", "alice"), remove("7", "alice", "bob"))
+        assert bob.seqs("7") == [1, 2, 4]
+        bob.wake()
+        await here.submit(join("7", "bob"))
+        await resume(here, bob, g7=0)
+        assert sorted(bob.seqs("7")) == [1, 2, 3, 4, 5]

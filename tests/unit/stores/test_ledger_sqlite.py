@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from chatd.errors import BackendError
-from chatd.stores import admission_sqlite as admission
-from chatd.stores import thread_sqlite
+from chatd.stores import mirror_sqlite, thread_sqlite
+from chatd.stores.admission_sqlite import Admission
 from chatd.stores.ledger_sqlite import SqliteLedger
 from protocol.errors import ErrorCode
 from tests.support.builders import append, core, create, direct, held, join, leave, post
@@ -20,7 +20,7 @@ USERS = ("alice", "bob", "carol", "dave")
 async def test_a_forgotten_conversation_is_looked_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MIRRORED_CONVERSATIONS", 1)
+    monkeypatch.setattr(mirror_sqlite, "MIRRORED_CONVERSATIONS", 1)
     async with core(tmp_path, *USERS) as here:
         for n in range(1, 6):
             for to in ("bob", "carol", "dave"):
@@ -32,7 +32,7 @@ async def test_a_forgotten_conversation_is_looked_up_again(
 async def test_forgotten_senders_are_looked_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MIRRORED_SENDERS", 1)
+    monkeypatch.setattr(mirror_sqlite, "MIRRORED_SENDERS", 1)
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, create("7", "alice", ["bob"]))
         for name in ("alice", "bob", "alice", "bob"):
@@ -106,5 +106,6 @@ async def test_a_caller_that_has_gone_leaves_its_events(tmp_path: Path) -> None:
 async def test_another_ledger_of_the_same_data_goes_on_with_the_numbers(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await append(here.ledger, direct("alice", "bob"))
-        (outcome,) = await append(SqliteLedger(here.writer, here.reader), direct("bob", "alice"))
+        another = SqliteLedger(here.writer, here.reader, Admission())
+        (outcome,) = await append(another, direct("bob", "alice"))
         assert outcome.seq == 2 and outcome.befriended
