@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from chatd.services.presence import PING_SECONDS, PONG_SECONDS
 from protocol.close import CloseCode
 from tests.edge import raw
