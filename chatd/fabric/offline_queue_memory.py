@@ -28,6 +28,7 @@ class MemoryOfflineQueue:
 
     async def start(self, handler: Handler) -> None:
         self._handler = handler
+        self._begin()
 
     async def stop(self) -> None:
         if self._worker is not None:
@@ -41,7 +42,10 @@ class MemoryOfflineQueue:
         self._waiting += jobs[:room]
         self._metrics.offline_jobs_dropped += len(jobs[room:])
         self._metrics.offline_jobs_waiting = len(self._waiting)
-        if self._worker is None and self._handler is not None:
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._waiting and self._worker is None and self._handler is not None:
             self._worker = asyncio.get_running_loop().create_task(
                 self._work(self._handler), name="offline jobs"
             )

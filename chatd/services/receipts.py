@@ -46,6 +46,7 @@ MOVES_WAITING: Final = 20_000
 MOVES_A_COMMIT: Final = 1_000
 EACH_UP_TO: Final = 50
 TOGETHER_SECONDS: Final = 1.0
+_DRAIN_SECONDS: Final = 5.0
 
 Answer = Callable[[ChatError | None], None]
 
@@ -117,7 +118,7 @@ class Receipts:
 
     async def drain(self) -> None:
         """Store everything that waits."""
-        await self._tasks.finish(MOVES_WAITING)
+        await self._tasks.finish(_DRAIN_SECONDS)
         await self._gather.drain()
         if self._timer is not None:
             self._timer.cancel()

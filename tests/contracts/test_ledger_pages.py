@@ -82,8 +82,8 @@ async def test_a_limit_keeps_the_lowest_or_the_highest(stores: StoresBackend) ->
 @on_a_loop
 async def test_a_range_excludes_its_ends(stores: StoresBackend) -> None:
     async with ledger_with_messages(stores) as ledger:
-        for after in range(13):
-            for before in (*range(14), None):
+        for after in (0, 1, 2, 5, 9, 10, 12):
+            for before in (0, 2, 3, 5, 8, 10, 11, 13, None):
                 top = 99 if before is None else before
                 inside = [seq for seq in MESSAGES if after < seq < top]
                 for newest in (False, True):
