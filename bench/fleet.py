@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -10,7 +10,24 @@ from typing import Final, Self, TypeVar
 
 from bench import load
 from bench.errors import BenchError
-from bench.plan import Answer, Collect, Collected, Command, Ended, Open, Opened, Plan, Run
+from bench.latency import Latencies
+from bench.plan import (
+    Answer,
+    CameBack,
+    Collect,
+    Collected,
+    ComeBack,
+    Command,
+    Cut,
+    Ended,
+    Finish,
+    Finished,
+    Open,
+    Opened,
+    Plan,
+    Positions,
+    Run,
+)
 
 A = TypeVar("A", bound=Answer)
 
@@ -54,18 +71,62 @@ class Fleet:
             if opened.failure:
                 raise BenchError(opened.failure)
 
-    def run(self, first: int, end: int) -> tuple[float, list[Ended]]:
-        """Send the messages [first, end); the seconds it took, and what each process says.
+    def run(self, first: int, end: int, *, stalls: bool = False) -> tuple[float, list[Ended]]:
+        """Send the messages [first, end); the seconds it took, and what each process says. With
+        `stalls`, those who are to stall do it from the beginning.
 
         Raises:
             BenchError: a post was refused, or a connection closed.
         """
         start_ns = time.monotonic_ns() + _LEAD_NS
-        ended = self._ask(Run(first, end, start_ns), Ended)
+        ended = self._ask(Run(first, end, start_ns, stalls), Ended)
         for one in ended:
             if one.failure:
                 raise BenchError(one.failure)
         return (max(one.end_ns for one in ended) - start_ns) / 1e9, ended
+
+    def finish(self, counts: Mapping[int, int]) -> tuple[float, list[Finished]]:
+        """Wake those who stall and wait until each seat that is not TIMED has so many messages in
+        all; the seconds it took, and what each process says.
+
+        Raises:
+            BenchError: a connection could not come back, or one was closed that never stalled.
+        """
+        start_ns = time.monotonic_ns()
+        finished = self._ask(Finish(dict(counts)), Finished)
+        for one in finished:
+            if one.failure:
+                raise BenchError(one.failure)
+        return (max(one.end_ns for one in finished) - start_ns) / 1e9, finished
+
+    def cut(self) -> dict[str, int]:
+        """Cut all connections that are not TIMED; by conversation, the lowest position that any of
+        them has got to."""
+        lowest: dict[str, int] = {}
+        for one in self._ask(Cut(), Positions):
+            for conversation, position in one.lowest.items():
+                lowest[conversation] = min(position, lowest.get(conversation, position))
+        return lowest
+
+    def come_back(self) -> tuple[float, Latencies, float]:
+        """Let all that were cut connect at once and resume.
+
+        Returns:
+            The seconds until the last had resumed; how long each took; the CPU that the busiest
+            process used, as a share of one core.
+
+        Raises:
+            BenchError: one of them could not, or was refused.
+        """
+        start_ns = time.monotonic_ns() + _LEAD_NS
+        latencies = Latencies()
+        answers = self._ask(ComeBack(start_ns), CameBack)
+        for one in answers:
+            if one.failure:
+                raise BenchError(one.failure)
+            latencies.merge(one.latencies)
+        seconds = (max(one.end_ns for one in answers) - start_ns) / 1e9
+        return seconds, latencies, max(one.cpu_share for one in answers)
 
     def collect(self, first: int) -> Collected:
         """The account of the messages from `first` on, of all processes together."""

@@ -9,23 +9,39 @@ import sys
 import time
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import uvloop
 
-from bench.connection import Opening, Receiver, Replies
+from bench import wire
+from bench.connection import Receiver
 from bench.generator import Generator
 from bench.markers import NUMBER
-from bench.plan import Answer, Collect, Collected, Command, Ended, Open, Opened, Plan, Run, Seat
+from bench.opening import OPEN_SECONDS, Replies, open_connection
+from bench.plan import (
+    Answer,
+    Collect,
+    Collected,
+    ComeBack,
+    Command,
+    Cut,
+    Ended,
+    Finish,
+    Open,
+    Opened,
+    Plan,
+    Reading,
+    Run,
+    Seat,
+)
+from bench.readers import Readers
 
 _AT_ONCE: Final = 64
 """Connections that are being opened."""
-_OPEN_SECONDS: Final = 30
 _LINGER_SECONDS: Final = 0.1
 """How long what comes too often may come late."""
-_PORTS_AN_ADDRESS: Final = 20_000
-"""Connections from one address of 127.0.0.0/8, well below the ports that the system gives out."""
 
 
 def main(plan: Plan, commands: Connection, inbox: Connection, outboxes: list[Connection]) -> None:
@@ -47,6 +63,7 @@ class LoadProcess:
         self._plan = plan
         self._replies = Replies(plan.dialect)
         self._receivers: dict[int, Receiver] = {}
+        self._readers = Readers(plan, self._replies, self)
         self._failure = ""
         self._generator: Generator | None = None
         if plan.shape is not None:
@@ -79,6 +96,7 @@ class LoadProcess:
         """Cut all connections."""
         for receiver in self._receivers.values():
             receiver.close()
+        self._readers.close()
 
     async def answer(self, command: Command) -> Answer:
         """Carry out one command."""
@@ -87,6 +105,13 @@ class LoadProcess:
                 return await self._open(command)
             case Run():
                 return await self._run(command)
+            case Finish():
+                finished = await self._readers.finish(command.counts)
+                return replace(finished, failure=self._failure or finished.failure)
+            case Cut():
+                return self._readers.cut()
+            case ComeBack():
+                return await self._readers.come_back(command.start_ns)
             case Collect():
                 await asyncio.sleep(_LINGER_SECONDS)
                 return self._collect(command.first)
@@ -101,26 +126,31 @@ class LoadProcess:
                 if self._failure:
                     return
                 try:
-                    self._receivers[seat.number] = await self._open_seat(seat)
+                    await self._open_seat(seat)
                 except TimeoutError:
-                    self._failure = self._failure or f"{seat.user}: not open in {_OPEN_SECONDS} s"
+                    self._failure = self._failure or f"{seat.user}: not open in {OPEN_SECONDS} s"
                 except OSError as error:
                     self._failure = self._failure or str(error)
 
         await asyncio.gather(*map(open_one, wanted))
         return Opened(self._failure)
 
-    async def _open_seat(self, seat: Seat) -> Receiver:
-        async with asyncio.timeout(_OPEN_SECONDS):
-            _, opening = await asyncio.get_running_loop().create_connection(
-                lambda: Opening(seat, self._replies, self),
-                *self._plan.address,
-                local_addr=(f"127.0.0.{1 + seat.number // _PORTS_AN_ADDRESS}", 0),
-            )
-            return await opening.opened
+    async def _open_seat(self, seat: Seat) -> None:
+        if seat.reading is not Reading.TIMED:
+            await self._readers.open(seat)
+            return
+
+        def receiver(stream: wire.Stream, transport: asyncio.Transport) -> Receiver:
+            return Receiver(seat, stream, transport, self._replies, self)
+
+        self._receivers[seat.number] = await open_connection(
+            self._plan.address, seat, seat.request, self._replies, receiver
+        )
 
     async def _run(self, command: Run) -> Ended:
         assert self._generator is not None
+        if command.stalls:
+            self._readers.stall()
         started_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
         is_complete = await self._generator.run(command.first, command.end, command.start_ns)
         end_ns = time.monotonic_ns()
@@ -146,6 +176,8 @@ class LoadProcess:
                         latencies.append(arrived_us - sent_us)
             collected.received[receiver.seat.number] = numbers
             collected.latencies.add(latencies)
+        for seat, numbers in self._readers.numbers().items():
+            collected.received[seat] = array("i", (n for n in numbers if n >= first))
         if self._generator is not None:
             collected.sent.extend(number for number in self._generator.sent if number >= first)
             collected.acks.add(us for number, us in self._generator.acks if number >= first)

@@ -1,33 +1,18 @@
 """The command line, checked before anything is started."""
 
-import argparse
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench import command_line
 from bench.errors import BenchError
-from bench.markers import MAX_NUMBER, WIDTH
-from protocol.limits import CONTENT_BYTES, GROUP_MEMBERS
+from bench.markers import MAX_NUMBER
+from protocol.limits import GROUP_MEMBERS
 
-MESSAGES: Final = 20_000
-MEMBERS: Final = 100
-IN_FLIGHT: Final = 8
-PAIRS: Final = 100
-CONNECTIONS: Final = 5_000
-SIZE: Final = 120
-HOLD_SECONDS: Final = 30.0
-"""As long as the server's keepalive takes to ping everybody once."""
-PATIENCE_SECONDS: Final = 10.0
 _WARM_UP_SHARE: Final = 0.1
 _LEAST_WARM_UP: Final = 500
-_MAX_CONNECTIONS: Final = 200_000
-_EPILOG: Final = """\
-exit codes: 0 all is well; 1 messages were lost, came twice or out of order, a run failed, or `all`
-found a figure beyond its bound; 2 bad usage; 130 stopped with Ctrl-C
-"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +22,13 @@ class Options:
     in_flight: int
     pairs: int
     connections: int
+    stalled_percent: int
+    """Of the members, how many read nothing."""
+    seconds: float
+    """How long messages are sent, where that is not said by their number."""
+    clients: int
+    missed: int
+    """Messages of every group that clients miss before they come back."""
     messages: int
     warm_up: int
     """Messages before the measured ones."""
@@ -61,10 +53,18 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Ends the program with a line on stderr and code 2 if the arguments are wrong.
 
     Raises:
-        BenchError: the cores do not exist.
+        BenchError: the cores do not exist, or the numbers do not go together.
     """
-    given = _parser().parse_args(arguments)
-    messages: int = getattr(given, "messages", MESSAGES)
+    given = command_line.parser().parse_args(arguments)
+    scale: float = getattr(given, "scale", 1.0)
+    rate = getattr(given, "rate", 0.0) * scale
+    members = round(getattr(given, "members", command_line.MEMBERS) * scale)
+    if not command_line.LEAST_MEMBERS <= members <= GROUP_MEMBERS:
+        raise BenchError(f"a group has 2 to {GROUP_MEMBERS:,} members, not {members:,}")
+    seconds: float = getattr(given, "seconds", command_line.SECONDS)
+    messages: int = getattr(given, "messages", command_line.MESSAGES)
+    if given.command == "stalled":
+        messages = max(round(rate * seconds), 1)
     warm_up = given.warm_up
     if warm_up is None:
         warm_up = max(int(messages * _WARM_UP_SHARE), _LEAST_WARM_UP)
@@ -80,17 +80,21 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         raise BenchError(f"{given.json}: there is no such folder")
     return Options(
         command=given.command,
-        members=getattr(given, "members", MEMBERS),
-        in_flight=getattr(given, "in_flight", IN_FLIGHT),
-        pairs=getattr(given, "pairs", PAIRS),
-        connections=getattr(given, "connections", CONNECTIONS),
+        members=members,
+        in_flight=getattr(given, "in_flight", command_line.IN_FLIGHT),
+        pairs=getattr(given, "pairs", command_line.PAIRS),
+        connections=getattr(given, "connections", command_line.CONNECTIONS),
+        stalled_percent=getattr(given, "stalled", command_line.STALLED_PERCENT),
+        seconds=seconds,
+        clients=getattr(given, "clients", command_line.CLIENTS),
+        missed=getattr(given, "missed", command_line.MISSED),
         messages=messages,
         warm_up=warm_up,
-        rate=getattr(given, "rate", 0.0),
+        rate=rate,
         size=given.size,
-        hold_seconds=getattr(given, "hold", HOLD_SECONDS),
+        hold_seconds=getattr(given, "hold", command_line.HOLD_SECONDS),
         patience_seconds=given.patience,
-        beside=given.beside,
+        beside=getattr(given, "beside", None),
         repeat=given.repeat,
         json=given.json,
         folder=folder,
@@ -125,140 +129,3 @@ def choose_cores(
 
 def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench",
-        description="Measure chatd: server CPU, latency, memory; with an account of every message.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = _common()
-    group = commands.add_parser(
-        "group", parents=[common], help="messages to one group", allow_abbrev=False
-    )
-    group.add_argument("--members", type=_whole(2, GROUP_MEMBERS), default=MEMBERS, metavar="N")
-    group.add_argument(
-        "--in-flight",
-        type=_whole(1, 100_000),
-        default=IN_FLIGHT,
-        metavar="N",
-        help="messages under way in the closed loop",
-    )
-    pairs = commands.add_parser(
-        "pairs", parents=[common], help="direct messages, one in flight per pair"
-    )
-    pairs.add_argument("--pairs", type=_whole(1, GROUP_MEMBERS), default=PAIRS, metavar="N")
-    connections = commands.add_parser(
-        "connections", parents=[common], help="idle connections of as many users"
-    )
-    connections.add_argument(
-        "connections",
-        nargs="?",
-        type=_whole(1, _MAX_CONNECTIONS),
-        default=CONNECTIONS,
-        metavar="N",
-        help=f"default {CONNECTIONS:,}",
-    )
-    everything = commands.add_parser(
-        "all", parents=[common], help="these three, beside the bounds that must be kept"
-    )
-    everything.add_argument(
-        "--connections", type=_whole(1, _MAX_CONNECTIONS), default=CONNECTIONS, metavar="N"
-    )
-    for one in (group, pairs, everything):
-        one.add_argument(
-            "--messages",
-            type=_whole(1, MAX_NUMBER),
-            default=MESSAGES,
-            metavar="N",
-            help=f"measured messages, default {MESSAGES:,}",
-        )
-    for one in (group, pairs):
-        one.add_argument(
-            "--rate",
-            type=_positive,
-            default=0.0,
-            metavar="R",
-            help="open loop: messages a second over all, whatever the server does",
-        )
-    for one in (connections, everything):
-        one.add_argument(
-            "--hold",
-            type=_positive,
-            default=HOLD_SECONDS,
-            metavar="SECONDS",
-            help=f"how long connections stay idle, default {HOLD_SECONDS:g}",
-        )
-    return parser
-
-
-def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--beside", choices=["centrifuge"], help="run this peer too, with the same load"
-    )
-    common.add_argument(
-        "--repeat", type=_whole(1, 1000), default=1, metavar="N", help="median, least and most of N"
-    )
-    common.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    common.add_argument(
-        "--size",
-        type=_whole(WIDTH, CONTENT_BYTES),
-        default=SIZE,
-        metavar="BYTES",
-        help=f"content of a message, default {SIZE}",
-    )
-    common.add_argument(
-        "--warm-up",
-        type=_whole(0, MAX_NUMBER),
-        metavar="N",
-        help="messages that are not measured, default a tenth",
-    )
-    common.add_argument("--server-core", type=_whole(0, 4095), metavar="N")
-    common.add_argument(
-        "--client-core",
-        type=_cores,
-        metavar="N[,N...]",
-        help="a load process for each",
-    )
-    common.add_argument(
-        "--dir", type=Path, metavar="FOLDER", help="on the disk whose fsync is to count"
-    )
-    common.add_argument(
-        "--patience",
-        type=_positive,
-        default=PATIENCE_SECONDS,
-        metavar="SECONDS",
-        help="without any arrival, after which the missing are lost",
-    )
-    return common
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{number} is not between {least} and {most}")
-        return number
-
-    return convert
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
-def _cores(text: str) -> list[int]:
-    return [_whole(0, 4095)(part) for part in text.split(",")]

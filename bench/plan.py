@@ -2,6 +2,7 @@
 
 from array import array
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Protocol
 
 from bench.latency import Latencies
@@ -15,6 +16,24 @@ class Dialect:
     """The reply to a post that succeeded; its group 1 is the number of the message."""
     refusal: bytes
     """The reply to a request that failed; the match is shown to the user."""
+    event: bytes = b""
+    """A message of a conversation: its group 1 is the position, its group 2 the conversation."""
+    resume: str = ""
+    """The text by which a client says what it has, with `%(positions)s`, a JSON object."""
+    resumed: bytes = b""
+    """What the reply to that begins with: by then all that was missed has come."""
+
+
+class Reading(Enum):
+    """How a connection reads. All but TIMED count what comes and note no times."""
+
+    TIMED = auto()
+    """At once, and notes when what came."""
+    AT_ONCE = auto()
+    IN_ROUNDS = auto()
+    """What has come by then, ten times a second: that costs a tenth of reading at once."""
+    STALLS = auto()
+    """At once until a run in which it stalls, and from then on nothing until it is woken."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,9 @@ class Seat:
     steps: tuple[Step, ...]
     post: str = ""
     """The text of a post, with `%(content)s` and `%(number)d`."""
+    reading: Reading = Reading.TIMED
+    comeback: bytes = b""
+    """The HTTP upgrade of a client that will say itself what it has; empty where there is none."""
 
 
 class Shape(Protocol):
@@ -99,6 +121,24 @@ class PairsShape:
 
 
 @dataclass(frozen=True)
+class PosterShape:
+    """Seat 0 sends everything. Only with those who are watched is it waited for arrivals."""
+
+    watched: frozenset[int]
+    lanes: int = 1
+    spans_processes: bool = True
+
+    def sender(self, number: int) -> int:
+        return 0
+
+    def process_of(self, seat: int, processes: int) -> int:
+        return seat % processes
+
+    def recipients_among(self, seats: set[int], number: int) -> int:
+        return len(self.watched & seats)
+
+
+@dataclass(frozen=True)
 class Plan:
     """For one load process."""
 
@@ -144,6 +184,8 @@ class Run:
     first: int
     end: int
     start_ns: int
+    stalls: bool = False
+    """Those who are to stall do it now."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +199,53 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """Wake those who stall, let those who were closed come back, and wait until every seat has
+    received so many messages since it opened. Not for those that are TIMED. Answered by
+    Finished."""
+
+    counts: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Finished:
+    end_ns: int
+    came_back: int
+    """Connections that were closed, and resumed over another."""
+    is_stalled: bool
+    """Messages were still missing when patience ended."""
+    failure: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Cut the connections of all that are not TIMED. Answered by Positions."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    lowest: dict[str, int]
+    """By conversation, the lowest position that any of the seats has got to."""
+
+
+@dataclass(frozen=True)
+class ComeBack:
+    """All that were cut connect at once from `start_ns` on, and resume. Answered by CameBack."""
+
+    start_ns: int
+
+
+@dataclass(frozen=True)
+class CameBack:
+    end_ns: int
+    """When the last had resumed."""
+    latencies: Latencies
+    """From the first attempt to connect to the reply to the resuming."""
+    cpu_share: float
+    failure: str
+
+
+@dataclass(frozen=True)
 class Collect:
     """Give an account of the messages from `first` on. Answered by Collected."""
 
@@ -166,7 +255,8 @@ class Collect:
 @dataclass(frozen=True)
 class Collected:
     latencies: Latencies = field(default_factory=Latencies)
-    """From the sending (closed loop) or from when it was due (open loop) to the receiving."""
+    """From the sending (closed loop) or from when it was due (open loop) to the receiving, of the
+    seats that are TIMED."""
     acks: Latencies = field(default_factory=Latencies)
     sent: "array[int]" = field(default_factory=lambda: array("i"))
     """The numbers of the messages that were sent: after a stall not all."""
@@ -174,5 +264,5 @@ class Collected:
     """Per seat the message numbers in the order of arrival."""
 
 
-Command = Open | Run | Collect
-Answer = Opened | Ended | Collected
+Command = Open | Run | Finish | Cut | ComeBack | Collect
+Answer = Opened | Ended | Finished | Positions | CameBack | Collected

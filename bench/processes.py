@@ -54,18 +54,21 @@ class ChildServer:
     def pids(self) -> list[int]:
         return [self._process.pid]
 
-    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+    def wait_until(self, is_so: Callable[[], bool], otherwise: str = "is not ready") -> None:
         """Wait for it.
 
+        Args:
+            otherwise: what the server is told to be if it is not so in time.
+
         Raises:
-            BenchError: it has ended, or is not ready in time; with the last line of its log.
+            BenchError: it has ended, or it is not so in time; with the last line of its log.
         """
         deadline = time.monotonic() + _START_SECONDS
-        while not is_ready():
+        while not is_so():
             self.check()
             if time.monotonic() > deadline:
                 raise BenchError(
-                    f"{self.name} is not ready after {_START_SECONDS} s: {self._last_words()}"
+                    f"{self.name} {otherwise} after {_START_SECONDS} s: {self._last_words()}"
                 )
             time.sleep(_POLL_SECONDS)
 

@@ -44,6 +44,28 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "client_cpu_percent": Figure("load client CPU, busiest process", "%", 0),
     "other_cpu_percent": Figure("CPU of everything else, of one core", "%", 0),
     "rss_mb": Figure("server memory (RSS)", "MB", 0),
+    "rss_before_mb": Figure("the same before", "MB", 0),
+    "rss_growth_mb": Figure("its growth, at most", "MB", 1),
+    "rss_slope_kb_s": Figure("its slope in the second half", "KB/s", 1),
+    "unread_mb": Figure("unread in the kernel, at most", "MB", 1),
+    "rss_kb_per_stalled": Figure("growth of RSS per stalled reader", "KB", 0),
+    "unread_kb_per_stalled": Figure("unread in the kernel per stalled reader", "KB", 0),
+    "closed_slow": Figure("closed as slow consumers (4008)", "", 0),
+    "closed_no_pong": Figure("closed because no pong came (1011)", "", 0),
+    "came_back": Figure("came back and resumed", "", 0),
+    "complete_seconds": Figure("from waking until all were complete", "s", 2),
+    "resumed_seconds": Figure("until all had resumed", "s", 2),
+    "resumed_p50_ms": Figure("connect to resumed P50", "ms", 0),
+    "resumed_p95_ms": Figure("connect to resumed P95", "ms", 0),
+    "resumed_p99_ms": Figure("connect to resumed P99", "ms", 0),
+    "resumed_p99.9_ms": Figure("connect to resumed P99.9", "ms", 0),
+    "resumed_max_ms": Figure("connect to resumed, longest", "ms", 0),
+    "cpu_us_per_client": Figure("server CPU per client", "us", 0),
+    "cpu_us_per_missed": Figure("server CPU per missed message", "us", 2),
+    "missed_per_client": Figure("missed messages per client", "", 1),
+    "pages_needed": Figure("different pages needed", "", 0),
+    "pages_read": Figure("pages read from the store", "", 0),
+    "reads_per_page": Figure("reads per page", "", 3),
 }
 
 
@@ -56,9 +78,19 @@ class Result:
     peer: str
     description: str
     runs: Sequence[Measured]
+    variant: str = ""
+    """What distinguishes it from the others of this peer, if there are any."""
+
+    @property
+    def column(self) -> str:
+        return self.variant or self.peer
+
+    def values(self, figure: str) -> list[float]:
+        """One of each run; none where it is not measured."""
+        return [run.figures[figure] for run in self.runs if figure in run.figures]
 
     def median(self, figure: str) -> float:
-        return statistics.median(run.figures[figure] for run in self.runs)
+        return statistics.median(self.values(figure))
 
     @property
     def tally(self) -> Tally | None:
@@ -85,21 +117,29 @@ BOUNDS: Final = (
     Bound("group", "cpu_us_per_delivery", 2.5),
     Bound("pairs", "cpu_us_per_message", 100.0),
     Bound("connections", "rss_kb_per_connection", 10.0),
+    Bound("reconnect", "reads_per_page", 1.0),
 )
 
 
 def scenario_table(results: Sequence[Result]) -> str:
-    """One scenario: a line per figure, a column per peer, and the ratio if there are two."""
+    """One scenario: a line per figure, a column per peer or variant, and the ratio if there are
+    two; of two variants also the difference, turn by turn."""
     first = results[0]
-    header = ["", *(result.peer for result in results)]
+    header = ["", *(result.column for result in results)]
     if len(results) > 1:
-        header.append(f"{first.peer} / {results[1].peer}")
+        header.append("ratio" if first.variant else f"{first.peer} / {results[1].peer}")
+    if first.variant:
+        header.append("difference")
     rows = [header]
-    for name in first.runs[0].figures:
+    for name in dict.fromkeys(name for result in results for name in result.runs[0].figures):
         figure = FIGURES[name]
-        row = [figure.label, *(_spread(result, name) for result in results)]
-        if len(results) > 1:
+        values = [result.values(name) for result in results]
+        row = [figure.label, *(_spread(theirs, figure) for theirs in values)]
+        if len(results) > 1 and all(values[:2]):
             row.append(_ratio(first.median(name), results[1].median(name)))
+            if first.variant:
+                turns = zip(values[0], values[1], strict=True)
+                row.append(_spread([one - other for one, other in turns], figure))
         rows.append(row)
     for label, name in (
         ("delivered", "delivered"),
@@ -114,11 +154,12 @@ def scenario_table(results: Sequence[Result]) -> str:
             rows.append([label, *(f"{getattr(result.tally, name):,}" for result in results)])
     runs = len(first.runs)
     repeats = f", median of {runs} runs (least to most)" if runs > 1 else ""
-    lines = [first.title + repeats, *(f"  {r.peer}: {r.description}" for r in results), ""]
-    lines += _aligned(rows)
+    peers = dict.fromkeys(f"  {result.peer}: {result.description}" for result in results)
+    lines = [first.title + repeats, *peers, "", *_aligned(rows)]
     for result in results:
         notes = dict.fromkeys(note for run in result.runs for note in run.notes)
-        lines += [f"note on {result.peer}: {note}" for note in notes]
+        which = f"{result.peer}, {result.variant}" if result.variant else result.peer
+        lines += [f"note on {which}: {note}" for note in notes]
     return "\n".join(lines)
 
 
@@ -127,7 +168,9 @@ def bounds_table(results: Sequence[Result]) -> tuple[str, bool]:
     rows = [["", "reached", "bound", ""]]
     is_kept = True
     for bound in BOUNDS:
-        result = next(r for r in results if r.scenario == bound.scenario)
+        result = next((r for r in results if r.scenario == bound.scenario), None)
+        if result is None:
+            continue
         figure = FIGURES[bound.figure]
         reached = result.median(bound.figure)
         good = reached <= bound.most
@@ -165,6 +208,7 @@ def write_json(
                 "scenario": result.scenario,
                 "title": result.title,
                 "peer": result.peer,
+                "variant": result.variant,
                 "description": result.description,
                 "median": {name: result.median(name) for name in result.runs[0].figures},
                 "tally": None if result.tally is None else asdict(result.tally),
@@ -179,11 +223,11 @@ def write_json(
         raise BenchError(f"cannot write {file}: {error.strerror}") from None
 
 
-def _spread(result: Result, name: str) -> str:
-    figure = FIGURES[name]
-    text = _number(result.median(name), figure)
-    if len(result.runs) > 1:
-        values = [run.figures[name] for run in result.runs]
+def _spread(values: Sequence[float], figure: Figure) -> str:
+    if not values:
+        return "-"
+    text = _number(statistics.median(values), figure)
+    if len(values) > 1:
         least, most = (f"{value:,.{figure.decimals}f}" for value in (min(values), max(values)))
         text += f" ({least} to {most})"
     return text

@@ -3,11 +3,11 @@
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from bench import measure, report
 from bench.errors import BenchError
@@ -16,7 +16,7 @@ from bench.peers import Peer
 from bench.peers.centrifuge import Centrifuge
 from bench.peers.chatd import Chatd
 from bench.report import Result
-from bench.scenarios import Measured, connections, group, pairs
+from bench.scenarios import Measured, connections, group, pairs, reconnect, stalled
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -25,17 +25,32 @@ EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
 
+P = TypeVar("P", bound=Peer)
+
+
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(Generic[P]):
+    """For peers of the type `P`."""
+
     title: Callable[[Options], str]
-    run: Callable[[Peer, Options], Measured]
+    variants: Mapping[str, Callable[[P, Options], Measured]]
+    """By name, empty where there is one alone."""
 
 
-SCENARIOS: Final = {
-    group.NAME: Scenario(group.title, group.run),
-    pairs.NAME: Scenario(pairs.title, pairs.run),
-    connections.NAME: Scenario(connections.title, connections.run),
+SCENARIOS: Final[dict[str, Scenario[Peer]]] = {
+    group.NAME: Scenario(group.title, {"": group.run}),
+    pairs.NAME: Scenario(pairs.title, {"": pairs.run}),
+    connections.NAME: Scenario(connections.title, {"": connections.run}),
 }
+"""Those of `all`."""
+OWN_SCENARIOS: Final[dict[str, Scenario[Chatd]]] = {
+    stalled.NAME: Scenario(
+        stalled.title,
+        {"with stalled readers": stalled.run_with, "without": stalled.run_without},
+    ),
+    reconnect.NAME: Scenario(reconnect.title, {"": reconnect.run}),
+}
+"""Those for which no other peer has what it takes."""
 PEERS: Final[dict[str, type[Peer]]] = {"centrifuge": Centrifuge}
 
 
@@ -68,52 +83,60 @@ def _run(options: Options) -> int:
     names = list(SCENARIOS) if options.command == "all" else [options.command]
     results: list[Result] = []
     for name in names:
-        of_scenario = _run_scenario(name, peers, options)
+        if name in OWN_SCENARIOS:
+            of_scenario = _run_scenario(name, OWN_SCENARIOS[name], [Chatd], options)
+        else:
+            of_scenario = _run_scenario(name, SCENARIOS[name], peers, options)
         results += of_scenario
         print("\n" + report.scenario_table(of_scenario), flush=True)
         if options.json is not None:  # now, because the next scenario may fail
             report.write_json(options.json, machine, asdict(options), results)
     own = [result for result in results if result.peer == Chatd.name]
     is_good = all(result.tally is None or result.tally.is_clean for result in own)
-    if options.command == "all":
+    if options.command in ("all", reconnect.NAME):
         table, is_kept = report.bounds_table(own)
         print("\n" + table)
         is_good = is_good and is_kept
     return EXIT_OK if is_good else EXIT_FAILED
 
 
-def _run_scenario(name: str, peers: list[type[Peer]], options: Options) -> list[Result]:
-    """The peers take turns, so that what changes on the machine meanwhile meets all of them.
+def _run_scenario(
+    name: str, scenario: Scenario[P], peers: list[type[P]], options: Options
+) -> list[Result]:
+    """The peers and variants take turns, so that what changes on the machine meanwhile meets all of
+    them.
 
     A peer that cannot be run is taken from `peers`, with a note: chatd is measured all the same.
     """
-    scenario = SCENARIOS[name]
-    runs: dict[type[Peer], list[Measured]] = {}
+    runs: dict[tuple[type[P], str], list[Measured]] = {}
     for turn in range(options.repeat):
         for peer in list(peers):
-            try:
-                runs.setdefault(peer, []).append(_run_once(scenario, peer, options))
-            except BenchError as error:
-                if peer is Chatd:
-                    raise
-                peers.remove(peer)
-                runs.pop(peer)
-                print(f"note: without {peer.name}: {error}", flush=True)
-                continue
-            _progress(f"{name}: {peer.name}, run {turn + 1} of {options.repeat}")
+            for variant, run in scenario.variants.items():
+                try:
+                    runs.setdefault((peer, variant), []).append(_run_once(run, peer, options))
+                except BenchError as error:
+                    if peer is Chatd:
+                        raise
+                    peers.remove(peer)
+                    for key in [key for key in runs if key[0] is peer]:
+                        del runs[key]
+                    print(f"note: without {peer.name}: {error}", flush=True)
+                    break
+                which = f"{peer.name} {variant}".rstrip()
+                _progress(f"{name}: {which}, run {turn + 1} of {options.repeat}")
     return [
-        Result(name, scenario.title(options), peer.name, peer.description, theirs)
-        for peer, theirs in runs.items()
+        Result(name, scenario.title(options), peer.name, peer.description, theirs, variant)
+        for (peer, variant), theirs in runs.items()
     ]
 
 
-def _run_once(scenario: Scenario, peer: type[Peer], options: Options) -> Measured:
+def _run_once(run: Callable[[P, Options], Measured], peer: type[P], options: Options) -> Measured:
     with (
         tempfile.TemporaryDirectory(prefix="chatd-bench-", dir=options.folder) as folder,
         peer(Path(folder), options.server_core) as server,
     ):
         try:
-            return scenario.run(server, options)
+            return run(server, options)
         except BenchError:
             server.check()  # that it has ended says more than what came of it
             raise
@@ -121,7 +144,11 @@ def _run_once(scenario: Scenario, peer: type[Peer], options: Options) -> Measure
 
 def _head(machine: dict[str, str], options: Options) -> str:
     """The circumstances that figures depend on."""
-    loop = "open" if options.rate else "closed"
+    if options.command == reconnect.NAME:
+        load = "loopback"
+    else:
+        loop = "open" if options.rate else "closed"
+        load = f"{loop} loop, {options.warm_up:,} messages of warm-up not counted, loopback"
     cores = (
         "not pinned"
         if options.server_core is None
@@ -130,7 +157,7 @@ def _head(machine: dict[str, str], options: Options) -> str:
     facts = {
         **machine,
         "cores": cores,
-        "load": f"{loop} loop, {options.warm_up:,} messages of warm-up not counted, loopback",
+        "load": load,
         "wire": "no TLS, no compression",
     }
     lines = [f"{name + ':':<11}{value}" for name, value in facts.items()]

@@ -1,5 +1,6 @@
 """What was lost, came twice or out of order: counted from what each connection received."""
 
+from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
@@ -113,4 +114,34 @@ def tally_pairs(
     total = Tally()
     for seat in received.keys() | expected.keys():
         total += tally(received.get(seat, ()), expected.get(seat, ()))
+    return total
+
+
+def tally_everybody(received: Mapping[int, Sequence[int]], numbers: Sequence[int]) -> Tally:
+    """The account where everybody gets everything, in ascending order."""
+    total = Tally()
+    right = array("i", sorted(numbers))
+    for theirs in received.values():
+        if theirs == right:  # by far the most, and there may be millions
+            total += Tally(expected=len(right), delivered=len(right))
+        else:
+            total += tally(theirs, right)
+    return total
+
+
+def tally_conversations(
+    received: Mapping[int, Sequence[int]], expected: Sequence[Sequence[range]]
+) -> Tally:
+    """The account of conversations whose messages are numbered in ranges; the order of one says
+    nothing about another.
+
+    Args:
+        expected: per seat, the numbers of each of its conversations.
+    """
+    total = Tally()
+    for seat, ranges in enumerate(expected):
+        theirs = received.get(seat, ())
+        for numbers in ranges:
+            total += tally([number for number in theirs if number in numbers], numbers)
+        total.strays += sum(not any(number in one for one in ranges) for number in theirs)
     return total

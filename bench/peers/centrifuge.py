@@ -9,11 +9,11 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from bench import wire
 from bench.errors import BenchError
+from bench.peers.child import ChildPeer
 from bench.plan import Dialect, Seat, Step
 from bench.processes import HOST, ChildServer, accepts, free_ports
 
@@ -30,7 +30,7 @@ _POST: Final = (
 )
 
 
-class Centrifuge:
+class Centrifuge(ChildPeer):
     name = "centrifuge"
     description = "Go, in memory: nothing is stored"
     dialect = Dialect(
@@ -38,53 +38,6 @@ class Centrifuge:
         refusal=rb'"error":\{[^}]*|"disconnect":\{[^}]*',
     )
     has_echo = True
-
-    def __init__(self, folder: Path, core: int | None) -> None:
-        self._folder = folder
-        self._core = core
-        self._server: ChildServer | None = None
-        self._port = 0
-
-    def __enter__(self) -> Self:
-        program = build()
-        (self._port,) = free_ports(1)
-        environment = dict(os.environ)
-        if self._core is not None:
-            environment["GOMAXPROCS"] = "1"
-        try:
-            self._server = ChildServer(
-                self.name,
-                [str(program), f"{HOST}:{self._port}"],
-                environment,
-                self._folder / "log",
-                self._core,
-            )
-            self._server.wait_until(lambda: accepts(self._port))
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._stop()
-
-    @property
-    def pids(self) -> list[int]:
-        assert self._server is not None
-        return self._server.pids
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return HOST, self._port
-
-    def check(self) -> None:
-        assert self._server is not None
-        self._server.check()
 
     def group_seats(self, members: int) -> list[Seat]:
         return [self._seat(n, listens_to=_CHANNEL, posts_to=_CHANNEL) for n in range(members)]
@@ -98,6 +51,21 @@ class Centrifuge:
     def idle_seats(self, count: int) -> list[Seat]:
         return [self._seat(n) for n in range(count)]
 
+    def _start(self) -> None:
+        program = build()
+        (self._port,) = free_ports(1)
+        environment = dict(os.environ)
+        if self._core is not None:
+            environment["GOMAXPROCS"] = "1"
+        self._server = ChildServer(
+            self.name,
+            [str(program), f"{HOST}:{self._port}"],
+            environment,
+            self._folder / "log",
+            self._core,
+        )
+        self._server.wait_until(lambda: accepts(self._port))
+
     def _seat(self, number: int, *, listens_to: str = "", posts_to: str = "") -> Seat:
         user = _name(number)
         connect = f'{{"id":{_CONNECT_ID},"connect":{{"token":"{user}"}}}}'
@@ -108,10 +76,6 @@ class Centrifuge:
         request = wire.upgrade(f"{HOST}:{self._port}", "/connection/websocket", {})
         post = _POST.replace("{to}", posts_to).replace("{user}", user) if posts_to else ""
         return Seat(number, user, request, tuple(steps), post)
-
-    def _stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
 
 
 def build() -> Path:

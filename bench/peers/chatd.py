@@ -2,30 +2,25 @@
 
 import asyncio
 import http.client
-import json
 import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from bench import wire
 from bench.errors import BenchError
-from bench.plan import Dialect, Seat, Step
+from bench.peers import chatd_crowd
+from bench.peers.chatd_accounts import make_group, register
+from bench.peers.chatd_crowd import Crowd
+from bench.peers.child import ChildPeer
+from bench.plan import Dialect, Reading, Seat, Step
 from bench.processes import HOST, ChildServer, free_ports
-from protocol.limits import CREATE_GROUP_MEMBERS
-from testclients.client import ChatClient
 from testclients.errors import ClientError
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_PASSWORD: Final = "password123"
-_REGISTER_AT_ONCE: Final = 8
-_JOIN_AT_ONCE: Final = 32
 _HTTP_SECONDS: Final = 30
+_HEALTH_SECONDS: Final = 2
 _INFO: Final = Step("", b'"type":"INFO"')
 _DIRECT: Final = (
     '{"type":"ONE_TO_ONE_CHAT","to":"{to}","content":"%(content)s","clientMsgId":"b%(number)d"}'
@@ -35,56 +30,24 @@ _GROUP: Final = (
 )
 
 
-class Chatd:
+class Chatd(ChildPeer):
     name = "chatd"
     description = "embedded, durable: every ack after an fsync of SQLite"
     dialect = Dialect(
         ack=rb'"type":"SUCCESS"[^}]*"clientMsgId":"b(\d+)"',
         refusal=rb'"type":"ERROR"[^}]*',
+        event=rb'"seq":(\d+),"prev":\d+,"(?:chatId|groupId)":"([^"]+)"',
+        resume='{"type":"RESUME","ref":"resume","positions":%(positions)s}',
+        resumed=b'{"type":"SUCCESS","ref":"resume"',
     )
     has_echo = False
-
-    def __init__(self, folder: Path, core: int | None) -> None:
-        self._folder = folder
-        self._core = core
-        self._server: ChildServer | None = None
-        self._http_port = 0
-        self._chat_port = 0
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._stop()
-
-    @property
-    def pids(self) -> list[int]:
-        assert self._server is not None
-        return self._server.pids
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return HOST, self._chat_port
-
-    def check(self) -> None:
-        assert self._server is not None
-        self._server.check()
+    _http_port = 0
 
     def group_seats(self, members: int) -> list[Seat]:
         users = _names(members)
-        tokens = self._register(users)
+        tokens = register(self._http_port, users)
         try:
-            group_id = asyncio.run(self._make_group(users, tokens))
+            group_id = asyncio.run(make_group(self._url, users, tokens))
         except ClientError as error:
             raise BenchError(f"chatd makes no group: {error}") from None
         post = _GROUP.replace("{to}", group_id)
@@ -92,7 +55,7 @@ class Chatd:
 
     def pair_seats(self, pairs: int) -> list[Seat]:
         users = _names(2 * pairs)
-        tokens = self._register(users)
+        tokens = register(self._http_port, users)
         return [
             self._seat(n, users[n], tokens[n], _DIRECT.replace("{to}", users[n ^ 1]))
             for n in range(2 * pairs)
@@ -100,22 +63,81 @@ class Chatd:
 
     def idle_seats(self, count: int) -> list[Seat]:
         users = _names(count)
-        tokens = self._register(users)
+        tokens = register(self._http_port, users)
         self._stop()
         self._start()
         return [self._seat(n, users[n], tokens[n]) for n in range(count)]
 
+    def crowd(self, clients: int, missed: int, size: int) -> Crowd:
+        """Make clients with conversations in common.
+
+        Args:
+            missed: messages of a group that are to be posted while its members are away.
+            size: bytes of content.
+        """
+        users = _names(clients)
+        *tokens, poster = register(self._http_port, [*users, "poster"])
+        members = chatd_crowd.memberships(clients)
+        names = ([users[client] for client in theirs] for theirs in members)
+        try:
+            group_ids = asyncio.run(chatd_crowd.make_groups(self._url, poster, names))
+        except ClientError as error:
+            raise BenchError(f"chatd makes no group: {error}") from None
+        seats = [
+            replace(self._seat(n, users[n], tokens[n]), reading=Reading.AT_ONCE)
+            for n in range(clients)
+        ]
+        conversations, of_seat = chatd_crowd.conversations_of(group_ids, members, users, missed)
+        return Crowd(self._url, poster, size, seats, conversations, of_seat)
+
+    def counters(self) -> dict[str, int]:
+        """What the server counts, by the names of /metrics.
+
+        Raises:
+            BenchError: it does not say.
+        """
+        connection = http.client.HTTPConnection(HOST, self._http_port, timeout=_HTTP_SECONDS)
+        try:
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+            pairs = (line.split() for line in lines if not line.startswith("#"))
+            return {name: int(value) for name, value in pairs}
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise BenchError(f"chatd gives no metrics: {error!r}") from None
+        finally:
+            connection.close()
+
+    def wait_until_alone(self) -> None:
+        """Wait until the server has seen that every connection is gone.
+
+        Raises:
+            BenchError: it has not, in a time in which it should.
+        """
+        self.server.wait_until(
+            lambda: self.counters()["chatd_connections"] == 0, "still has connections"
+        )
+
+    @property
+    def _url(self) -> str:
+        return f"ws://{HOST}:{self._port}/"
+
     def _seat(self, number: int, user: str, token: str, post: str = "") -> Seat:
-        authorization = {"Authorization": f"Bearer {token}"}
-        request = wire.upgrade(f"{HOST}:{self._chat_port}", "/", authorization)
-        return Seat(number, user, request, (_INFO,), post)
+        host, headers = f"{HOST}:{self._port}", {"Authorization": f"Bearer {token}"}
+        return Seat(
+            number,
+            user,
+            wire.upgrade(host, "/", headers),
+            (_INFO,),
+            post,
+            comeback=wire.upgrade(host, "/?resume=1", headers),
+        )
 
     def _start(self) -> None:
-        self._http_port, self._chat_port, presence_port = free_ports(3)
+        self._http_port, self._port, presence_port = free_ports(3)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CHATD_")}
         environment |= {
             "CHATD_HTTP_PORT": str(self._http_port),
-            "CHATD_CHAT_PORT": str(self._chat_port),
+            "CHATD_CHAT_PORT": str(self._port),
             "CHATD_PRESENCE_PORT": str(presence_port),
             "CHATD_DATA_DIR": str(self._folder / "data"),
             "CHATD_BCRYPT_COST": "4",
@@ -132,12 +154,8 @@ class Chatd:
         )
         self._server.wait_until(self._is_healthy)
 
-    def _stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
-
     def _is_healthy(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self._http_port, timeout=2)
+        connection = http.client.HTTPConnection(HOST, self._http_port, timeout=_HEALTH_SECONDS)
         try:
             connection.request("GET", "/health")
             return connection.getresponse().status == 200
@@ -145,60 +163,6 @@ class Chatd:
             return False
         finally:
             connection.close()
-
-    def _register(self, users: Sequence[str]) -> list[str]:
-        """Make accounts, over a few connections; their tokens."""
-        shares = [users[first::_REGISTER_AT_ONCE] for first in range(_REGISTER_AT_ONCE)]
-        tokens: dict[str, str] = {}
-        given_up = Event()
-        with ThreadPoolExecutor(_REGISTER_AT_ONCE) as pool:
-            try:
-                for made in pool.map(self._register_share, shares, repeat(given_up)):
-                    tokens.update(made)
-            except BaseException:
-                given_up.set()  # leaving the pool waits for its threads
-                raise
-        return [tokens[user] for user in users]
-
-    def _register_share(self, users: Sequence[str], given_up: Event) -> dict[str, str]:
-        connection = http.client.HTTPConnection(HOST, self._http_port, timeout=_HTTP_SECONDS)
-        tokens = {}
-        try:
-            for user in users:
-                if given_up.is_set():
-                    break
-                connection.request(
-                    "POST",
-                    "/api/auth/register",
-                    json.dumps({"username": user, "password": _PASSWORD}),
-                    {"Content-Type": "application/json"},
-                )
-                response = connection.getresponse()
-                body = response.read()
-                if response.status != 201:
-                    raise BenchError(f"chatd makes no account: {response.status} {body[:200]!r}")
-                tokens[user] = str(json.loads(body)["token"])
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-            raise BenchError(f"chatd makes no account: {error!r}") from None
-        finally:
-            connection.close()
-        return tokens
-
-    async def _make_group(self, users: Sequence[str], tokens: Sequence[str]) -> str:
-        """The first user makes it with as many members as go into one frame; the others join."""
-        url = f"ws://{HOST}:{self._chat_port}/"
-        first = 1 + CREATE_GROUP_MEMBERS
-        async with ChatClient.connect(url, tokens[0]) as maker:
-            made = await maker.create_group("bench", list(users[1:first]), open=True)
-        assert made.group_id is not None
-        gate = asyncio.Semaphore(_JOIN_AT_ONCE)
-
-        async def join(token: str, group_id: str) -> None:
-            async with gate, ChatClient.connect(url, token) as client:
-                await client.join_group(group_id)
-
-        await asyncio.gather(*(join(token, made.group_id) for token in tokens[first:]))
-        return made.group_id
 
 
 def _names(count: int) -> list[str]:

@@ -28,8 +28,6 @@ def run(peer: Peer, options: Options) -> Measured:
         peer,
         peer.group_seats(options.members),
         shape,
-        options.warm_up,
-        options.messages,
         options,
         account,
         "cpu_us_per_delivery",

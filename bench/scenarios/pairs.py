@@ -27,8 +27,6 @@ def run(peer: Peer, options: Options) -> Measured:
         peer,
         peer.pair_seats(options.pairs),
         shape,
-        options.warm_up,
-        options.messages,
         options,
         account,
         "cpu_us_per_message",
