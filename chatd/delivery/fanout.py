@@ -40,6 +40,10 @@ class Fanout:
         room = self._hub.rooms.get(conversation_id)
         return 0 if room is None else len(room.live)
 
+    def forget(self, conversation_id: str) -> None:
+        """A message of the conversation was deleted."""
+        self._pages.forget(conversation_id)
+
     def release(self, conversation_id: str, events: Sequence[Released]) -> None:
         """Deliver the events of one conversation that became durable together, in the order
         of their numbers."""
@@ -47,8 +51,6 @@ class Fanout:
         for released in events:
             kind = released[0].kind
             if kind not in _MEMBERSHIP:
-                if kind is EventKind.MESSAGE_DELETED:
-                    self._pages.forget(conversation_id)
                 run.append(released)
                 continue
             # Who is in the room changes with this event: what comes before it goes

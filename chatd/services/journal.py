@@ -18,7 +18,7 @@ from loguru import logger
 
 from chatd.delivery.fanout import Fanout, Released
 from chatd.errors import BackendError, unavailable
-from chatd.events import MessageBody, encode_body
+from chatd.events import EventKind, MessageBody, encode_body
 from chatd.metrics import Metrics
 from chatd.stores.ledger import Entry, Ledger, Outcome
 from protocol.errors import ErrorCode
@@ -150,6 +150,9 @@ class Journal:
                     metrics.duplicates += 1
                 else:
                     metrics.events += 1
+                    if entry.kind is EventKind.MESSAGE_DELETED:
+                        # Before its ack: from then on nobody may be sent what it said.
+                        self._fanout.forget(entry.conversation_id)
                     released.setdefault(entry.conversation_id, []).append((entry, outcome))
             # The ack goes first: it may overtake events, and a sender that knows its own
             # number sees no gap.

@@ -25,6 +25,7 @@ from tests.support.builders import (
     leave,
     post,
 )
+from tests.support.changes import delete, place
 from tests.support.running import on_a_loop, turns
 
 USERS = ("alice", "bob", "carol")
@@ -414,3 +415,21 @@ async def test_what_is_held_is_told_when_it_is_released(tmp_path: Path) -> None:
         chain(here, *(post("7", "alice", f"{n}") for n in range(3)))
         await here.journal.drain()
         assert told == [("7", 2, 3), ("7", 4, 4)]
+
+
+@on_a_loop
+async def test_pages_are_forgotten_before_a_delete_is_acked(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        said = direct("alice", "bob", "secret")
+        await here.submit(said)
+        await here.pages.after(CHAT, 0, 1)
+        assert here.metrics.page_bytes
+        kept: list[int] = []
+
+        def acked(_: Entry, outcome: Outcome) -> None:
+            assert outcome.code is None
+            kept.append(here.metrics.page_bytes)
+
+        here.journal.submit(delete(place(said, 1), "alice", done=acked))
+        await here.journal.drain()
+        assert kept == [0]
