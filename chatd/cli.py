@@ -71,7 +71,9 @@ def _serve(settings: Config, options: argparse.Namespace) -> int:
 async def _run(app: App, data_dir: DataDir, *, with_demo: bool) -> int:
     loop = asyncio.get_running_loop()
     if with_demo:
-        app.when_ready = lambda ports: print(demo.invitation(app.host, ports.http, ports.chat))
+        app.when_ready = lambda ports: print(
+            demo.invitation(app.host, ports.http, ports.chat), flush=True
+        )
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, app.stop)
     await app.run(data_dir, with_demo=with_demo)

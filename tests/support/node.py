@@ -262,7 +262,12 @@ def _reap(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
+    # Without PYTHONUNBUFFERED either: what a user's shell does not have hides what it would show.
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("CHATD_") and name != "PYTHONUNBUFFERED"
+    }
     return inherited | {f"CHATD_{name.upper()}": value for name, value in settings.items()}
 
 
