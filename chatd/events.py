@@ -110,8 +110,6 @@ _DECODERS: Final[dict[EventKind, msgspec.json.Decoder[AnyBody]]] = {
 }
 _encode: Final = msgspec.json.Encoder().encode
 
-MESSAGES: Final = frozenset({EventKind.DIRECT_MESSAGE, EventKind.GROUP_MESSAGE})
-
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """A committed event."""

@@ -1,7 +1,5 @@
 """Opening direct conversations, and making, joining and leaving groups."""
 
-import asyncio
-
 from chatd import ids
 from chatd.auth import Principal
 from chatd.clock import Clock
@@ -64,22 +62,13 @@ class Conversations:
         Raises:
             ChatError: TOO_LARGE, more members than one may name at once.
         """
-        if len(request.members) > limits.CREATE_GROUP_MEMBERS:
-            raise ChatError(
-                ErrorCode.TOO_LARGE,
-                f"`members`: at most {limits.CREATE_GROUP_MEMBERS} can be named at once",
-            )
-        check_group_name(request.name)
-        members = list(dict.fromkeys([principal.username, *request.members]))
-        body = GroupCreatedBody(request.name, members, request.open, request.history)
-        group_id = self._group_ids.new(self._clock.now_ms())
-        self._submit(EventKind.GROUP_CREATED, group_id, principal, body, origin, done)
+        entry = self._made(principal, request)
+        entry.origin, entry.done = origin, done
+        self._journal.submit(entry)
 
     async def append_group(self, principal: Principal, request: CreateGroup) -> Outcome:
         """As `create_group`, for a caller who waits for the outcome."""
-        waited: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.create_group(principal, request, None, lambda _, outcome: waited.set_result(outcome))
-        return await waited
+        return await self._journal.append(self._made(principal, request))
 
     def join_group(
         self, principal: Principal, request: JoinGroup, origin: Outbox | None, done: Done
@@ -103,6 +92,18 @@ class Conversations:
         body = MemberBody(principal.username)
         self._submit(EventKind.MEMBER_LEFT, request.group_id, principal, body, origin, done)
 
+    def _made(self, principal: Principal, request: CreateGroup) -> Entry:
+        if len(request.members) > limits.CREATE_GROUP_MEMBERS:
+            raise ChatError(
+                ErrorCode.TOO_LARGE,
+                f"`members`: at most {limits.CREATE_GROUP_MEMBERS} can be named at once",
+            )
+        check_group_name(request.name)
+        members = list(dict.fromkeys([principal.username, *request.members]))
+        body = GroupCreatedBody(request.name, members, request.open, request.history)
+        group_id = self._group_ids.new(self._clock.now_ms())
+        return self._entry(EventKind.GROUP_CREATED, group_id, principal, body)
+
     def _submit(
         self,
         kind: EventKind,
@@ -112,11 +113,13 @@ class Conversations:
         origin: Outbox | None,
         done: Done,
     ) -> None:
+        entry = self._entry(kind, group_id, principal, body)
+        entry.origin, entry.done = origin, done
+        self._journal.submit(entry)
+
+    def _entry(self, kind: EventKind, group_id: str, principal: Principal, body: AnyBody) -> Entry:
         now_ms = self._clock.now_ms()
-        nonce = self._nonces.new()
-        self._journal.submit(
-            Entry(group_id, kind, principal.username, body, nonce, now_ms, origin=origin, done=done)
-        )
+        return Entry(group_id, kind, principal.username, body, self._nonces.new(), now_ms)
 
 
 def check_group_name(name: str) -> None:

@@ -1,6 +1,5 @@
 """What the admins of a group do, and what its members may see of it."""
 
-import asyncio
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -129,23 +128,10 @@ class Groups:
         membership = await self._membership(principal, group_id)
         if membership.kind is ConversationKind.DIRECT:
             raise ChatError(ErrorCode.FORBIDDEN, "a direct conversation is always of its two users")
-        waited: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def answered(_: Entry, outcome: Outcome) -> None:
-            if not waited.done():
-                waited.set_result(outcome)
-
         entry = Entry(
-            group_id,
-            kind,
-            principal.username,
-            body,
-            self._nonces.new(),
-            self._clock.now_ms(),
-            done=answered,
+            group_id, kind, principal.username, body, self._nonces.new(), self._clock.now_ms()
         )
-        self._journal.submit(entry)
-        outcome = await waited
+        outcome = await self._journal.append(entry)
         if outcome.code is not None:
             raise refusal(entry, outcome)
         return outcome

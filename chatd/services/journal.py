@@ -78,6 +78,18 @@ class Journal:
             self._is_scheduled = True
             self._loop.call_soon(self._start)
 
+    async def append(self, entry: Entry) -> Outcome:
+        """As `submit`, for a caller who waits for the outcome."""
+        waited: asyncio.Future[Outcome] = self._loop.create_future()
+
+        def answered(_: Entry, outcome: Outcome) -> None:
+            if not waited.done():
+                waited.set_result(outcome)
+
+        entry.done = answered
+        self.submit(entry)
+        return await waited
+
     async def settled(self) -> None:
         """Wait until everything that was committed before the call was released."""
         if self._settled < self._batches:

@@ -15,9 +15,10 @@ from chatd.stores.conversation_store import (
     Summary,
 )
 from chatd.stores.pool_postgres import Connection, Postgres, Row
+from chatd.stores.rows import membership_of_row
 from chatd.stores.rows_postgres import EVENT_COLUMNS, messages_of_rows
 from protocol.errors import ErrorCode
-from protocol.model import HistoryVisibility, Role
+from protocol.model import Role
 
 _MEMBERSHIP: Final = (
     "SELECT m.conversation_id, c.kind, m.role, c.history, m.joined_seq, m.delivered, m.read{more}"
@@ -44,7 +45,7 @@ class PostgresConversationStore:
 
     async def memberships(self, username: str) -> list[Membership]:
         sql = _MEMBERSHIP.format(more="", joins="") + " WHERE m.username = $1"
-        return [_membership(row) for row in await self._postgres.fetch(sql, username)]
+        return [membership_of_row(row) for row in await self._postgres.fetch(sql, username)]
 
     async def membership(self, conversation_id: str, username: str) -> Membership | None:
         sql = (
@@ -52,7 +53,7 @@ class PostgresConversationStore:
             + " WHERE m.conversation_id = $1 AND m.username = $2"
         )
         row = await self._postgres.fetchrow(sql, conversation_id, username)
-        return None if row is None else _membership(row)
+        return None if row is None else membership_of_row(row)
 
     async def peer(self, conversation_id: str, username: str) -> Peer | None:
         row = await self._postgres.fetchrow(
@@ -216,20 +217,8 @@ class PostgresConversationStore:
         return {row[0] for row in rows}
 
 
-def _membership(row: Row) -> Membership:
-    return Membership(
-        row[0],
-        ConversationKind(row[1]),
-        Role(row[2]),
-        HistoryVisibility(row[3]),
-        row[4],
-        row[5],
-        row[6],
-    )
-
-
 async def _summary(connection: Connection, username: str, row: Row, unread_cap: int) -> Summary:
-    membership = _membership(row)
+    membership = membership_of_row(row)
     conversation_id: Any = membership.conversation_id
     unread = await connection.fetchval(
         "SELECT count(*) FROM (SELECT 1 FROM ledger AS l WHERE conversation_id = $1 AND seq > $2"

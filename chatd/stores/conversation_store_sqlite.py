@@ -15,6 +15,7 @@ from chatd.stores.conversation_store import (
     Peer,
     Summary,
 )
+from chatd.stores.rows import membership_of_row
 from chatd.stores.rows_sqlite import (
     EVENT_COLUMNS,
     MESSAGE_KINDS,
@@ -26,7 +27,7 @@ from chatd.stores.rows_sqlite import (
 )
 from chatd.stores.thread_sqlite import SqliteThread
 from protocol.errors import ErrorCode
-from protocol.model import HistoryVisibility, Role
+from protocol.model import Role
 
 _MEMBERSHIP: Final = (
     "SELECT member.conversation_id, kind, role, history, joined_seq, delivered, read{more}"
@@ -57,7 +58,7 @@ class SqliteConversationStore:
         sql = _MEMBERSHIP.format(more="", joins="") + " WHERE username = ?"
 
         def job(connection: sqlite3.Connection) -> list[Membership]:
-            return [_membership(row) for row in connection.execute(sql, (username,))]
+            return [membership_of_row(row) for row in connection.execute(sql, (username,))]
 
         return await self._reader.submit(job)
 
@@ -69,7 +70,7 @@ class SqliteConversationStore:
 
         def job(connection: sqlite3.Connection) -> Membership | None:
             row = connection.execute(sql, (conversation_id, username)).fetchone()
-            return None if row is None else _membership(row)
+            return None if row is None else membership_of_row(row)
 
         return await self._reader.submit(job)
 
@@ -242,18 +243,6 @@ class SqliteConversationStore:
         return await self._reader.submit(job)
 
 
-def _membership(row: tuple[Any, ...]) -> Membership:
-    return Membership(
-        row[0],
-        ConversationKind(row[1]),
-        Role(row[2]),
-        HistoryVisibility(row[3]),
-        row[4],
-        row[5],
-        row[6],
-    )
-
-
 def _advance(connection: sqlite3.Connection, move: Move) -> Moved:
     key = (move.conversation_id, move.username)
     row = connection.execute(
@@ -289,7 +278,7 @@ def _advance(connection: sqlite3.Connection, move: Move) -> Moved:
 def _summary(
     connection: sqlite3.Connection, username: str, row: tuple[Any, ...], unread_cap: int
 ) -> Summary:
-    membership = _membership(row)
+    membership = membership_of_row(row)
     name, member_count, head, topic, avatar_url, is_open, at_ms, peer = row[7:]
     (unread,) = connection.execute(
         "SELECT count(*) FROM (SELECT 1 FROM ledger"

@@ -93,10 +93,8 @@ class Ledger(Protocol):
         after: int = 0,
         before: int | None = None,
         limit: int,
-        newest: bool = False,
     ) -> list[Event]:
-        """The events with `after < seq < before`, ascending: the lowest `limit` of
-        them, or the highest."""
+        """The events with `after < seq < before`, ascending, the lowest `limit` of them."""
         ...
 
     async def page(

@@ -21,7 +21,8 @@ from chatd.events import (
 )
 from chatd.stores.ledger import Entry, Outcome, Page
 from chatd.stores.pool_postgres import Connection, Postgres, Row
-from chatd.stores.rows_postgres import EVENT_COLUMNS, event_of_row, messages_of_rows
+from chatd.stores.rows import event_of_row
+from chatd.stores.rows_postgres import EVENT_COLUMNS, messages_of_rows
 from protocol.errors import ErrorCode
 from protocol.limits import GROUP_MEMBERS, REACTIONS
 
@@ -50,18 +51,15 @@ class PostgresLedger:
         after: int = 0,
         before: int | None = None,
         limit: int,
-        newest: bool = False,
     ) -> list[Event]:
         rows = await self._postgres.fetch(
             f"SELECT {EVENT_COLUMNS} FROM ledger WHERE conversation_id = $1 AND seq > $2"
-            f" AND seq < $3 ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT $4",
+            " AND seq < $3 ORDER BY seq LIMIT $4",
             conversation_id,
             after,
             2**62 if before is None else before,
             limit,
         )
-        if newest:
-            rows.reverse()
         return [event_of_row(row) for row in rows]
 
     async def page(

@@ -11,10 +11,10 @@ from chatd.errors import BackendError
 from chatd.events import Event, EventKind
 from chatd.stores.admission_sqlite import Admission
 from chatd.stores.ledger import Entry, Outcome, Page
+from chatd.stores.rows import event_of_row
 from chatd.stores.rows_sqlite import (
     EVENT_COLUMNS,
     MESSAGE_KINDS,
-    event_of_row,
     messages_of_rows,
 )
 from chatd.stores.thread_sqlite import SqliteThread, write_rows
@@ -84,19 +84,15 @@ class SqliteLedger:
         after: int = 0,
         before: int | None = None,
         limit: int,
-        newest: bool = False,
     ) -> list[Event]:
         sql = (
             f"SELECT {EVENT_COLUMNS} FROM ledger WHERE conversation_id = ? AND seq > ? AND seq < ?"
-            f" ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?"
+            " ORDER BY seq LIMIT ?"
         )
         arguments = (conversation_id, after, 2**62 if before is None else before, limit)
 
         def job(connection: sqlite3.Connection) -> list[Event]:
-            rows = connection.execute(sql, arguments).fetchall()
-            if newest:
-                rows.reverse()
-            return [event_of_row(row) for row in rows]
+            return [event_of_row(row) for row in connection.execute(sql, arguments)]
 
         return await self._reader.submit(job)
 

@@ -35,32 +35,11 @@ async def migrate(postgres: Postgres) -> list[str]:
     return names
 
 
-async def check(postgres: Postgres) -> None:
-    """See that the database is of this version.
-
-    Raises:
-        StartError: it is older or newer, and what to do.
-        BackendError: the database cannot be reached.
-    """
-    files = schema_files("sql/postgres")
-    async with postgres.connection() as connection:
-        there = await connection.fetchval("SELECT to_regclass('applied_schema') IS NOT NULL")
-        applied = await _read_applied(connection) if there else {}
-    _refuse_newer(files, applied)
-    missing = [file.name for file in files if file.name not in applied]
-    if missing:
-        raise StartError(f"the database lacks {missing[0]}: run `chatd migrate` first")
-
-
 async def _applied(connection: Connection) -> dict[str, str]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS applied_schema (name text PRIMARY KEY, checksum text NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    return await _read_applied(connection)
-
-
-async def _read_applied(connection: Connection) -> dict[str, str]:
     rows = await connection.fetch("SELECT name, checksum FROM applied_schema")
     return {row["name"]: row["checksum"] for row in rows}
 
@@ -68,7 +47,12 @@ async def _read_applied(connection: Connection) -> dict[str, str]:
 async def _apply(
     connection: Connection, files: list[SchemaFile], applied: dict[str, str]
 ) -> list[str]:
-    _refuse_newer(files, applied)
+    unknown = sorted(applied.keys() - {file.name for file in files})
+    if unknown:
+        raise StartError(
+            f"the database was made by a newer chatd (schema {unknown[-1]});"
+            " run that version or a newer one"
+        )
     names: list[str] = []
     for file in files:
         if file.name not in applied:
@@ -85,12 +69,3 @@ async def _apply(
                 " restore it from the release"
             )
     return names
-
-
-def _refuse_newer(files: list[SchemaFile], applied: dict[str, str]) -> None:
-    unknown = sorted(applied.keys() - {file.name for file in files})
-    if unknown:
-        raise StartError(
-            f"the database was made by a newer chatd (schema {unknown[-1]});"
-            " run that version or a newer one"
-        )

@@ -2,16 +2,13 @@
 
 from typing import Final
 
-from chatd.events import Event, EventKind, Message
+from chatd.events import Message
 from chatd.stores.pool_postgres import Connection, Row
+from chatd.stores.rows import event_of_row
 
 EVENT_COLUMNS: Final = (
     "conversation_id, seq, nonce, kind, sender, body, at, coalesce(version, 0) AS version"
 )
-
-
-def event_of_row(row: Row) -> Event:
-    return Event(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6], row[7])
 
 
 async def messages_of_rows(

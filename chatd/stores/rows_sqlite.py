@@ -3,7 +3,8 @@
 import sqlite3
 from typing import Any, Final
 
-from chatd.events import Event, EventKind, Message
+from chatd.events import EventKind, Message
+from chatd.stores.rows import event_of_row
 
 EVENT_COLUMNS: Final = (
     "ledger.conversation_id, ledger.seq, nonce, kind, sender, body, at, coalesce(version, 0)"
@@ -13,10 +14,6 @@ NOT_DELETED: Final = (
     "NOT EXISTS (SELECT 1 FROM message_state AS changed WHERE changed.conversation_id ="
     " ledger.conversation_id AND changed.seq = ledger.seq AND deleted_seq IS NOT NULL)"
 )
-
-
-def event_of_row(row: tuple[Any, ...]) -> Event:
-    return Event(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6], row[7])
 
 
 def messages_of_rows(

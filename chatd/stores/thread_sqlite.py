@@ -28,8 +28,8 @@ MAX_JOBS_A_COMMIT: Final = 500
 _ROWS_A_STATEMENT: Final = 64
 _WAL_PAGES_BEFORE_CHECKPOINT: Final = 4_000
 _CACHE_KIB: Final = 4_096
-"""Of pages, a connection; the system keeps the rest of the file in its own. With 15,000 conversations
-written at random 64 MiB were no faster; at 2 MiB large commits cost a fifth more."""
+"""Of pages, a connection; the system keeps the rest of the file in its own. With 15,000
+conversations written at random 64 MiB were no faster; at 2 MiB large commits cost a fifth more."""
 _BUSY_MS: Final = 5_000
 _TRUNCATE_BUSY_MS: Final = 50
 
@@ -48,7 +48,7 @@ class _Done(NamedTuple):
 
 
 class SqliteThread:
-    """One thread that owns one connection. Use `writer` or `reader` to make one."""
+    """One thread that owns one connection; with `commits` it is the writer."""
 
     def __init__(self, path: Path, name: str, *, commits: bool) -> None:
         # Opened here, so that a database that cannot be opened is told to the caller.

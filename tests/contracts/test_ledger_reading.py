@@ -29,9 +29,8 @@ async def read(
     after: int = 0,
     before: int | None = None,
     limit: int,
-    newest: bool = False,
 ) -> list[int]:
-    events = await ledger.read(CHAT, after=after, before=before, limit=limit, newest=newest)
+    events = await ledger.read(CHAT, after=after, before=before, limit=limit)
     assert {event.conversation_id for event in events} <= {CHAT}
     return [event.seq for event in events]
 
@@ -67,20 +66,17 @@ async def test_a_range_is_ascending_and_excludes_its_ends(stores: StoresBackend)
 
 
 @on_a_loop
-async def test_a_limit_keeps_the_lowest_or_the_highest(stores: StoresBackend) -> None:
+async def test_a_limit_keeps_the_lowest(stores: StoresBackend) -> None:
     async with ledger_with_events(stores) as ledger:
         assert await read(ledger, limit=3) == [1, 2, 3]
-        assert await read(ledger, limit=3, newest=True) == [18, 19, 20]
         assert await read(ledger, after=4, before=12, limit=2) == [5, 6]
-        assert await read(ledger, after=4, before=12, limit=2, newest=True) == [10, 11]
-        assert await read(ledger, after=18, limit=5, newest=True) == [19, 20]
+        assert await read(ledger, after=18, limit=5) == [19, 20]
 
 
 @on_a_loop
 async def test_what_is_not_there_reads_as_nothing(stores: StoresBackend) -> None:
     async with ledger_with_events(stores) as ledger:
         assert await ledger.read("nowhere", limit=10) == []
-        assert await ledger.read("nowhere", limit=10, newest=True) == []
 
 
 @on_a_loop

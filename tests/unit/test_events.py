@@ -3,7 +3,6 @@
 import pytest
 
 from chatd.events import (
-    MESSAGES,
     AnyBody,
     DeleteBody,
     EditBody,
@@ -84,7 +83,7 @@ def test_a_body_of_a_later_version_can_be_read(kind: EventKind, body: AnyBody, d
     assert decode_body(kind, data[:-1] + b',"inTheFuture":1}') == body
 
 
-@pytest.mark.parametrize("kind", sorted(MESSAGES))
+@pytest.mark.parametrize("kind", [EventKind.DIRECT_MESSAGE, EventKind.GROUP_MESSAGE])
 def test_a_blanked_message_keeps_what_it_did_not_say(kind: EventKind) -> None:
     whole = MessageBody(
         content="secret", to="bob", client_msg_id="k", reply_to="r", mentions=["secretary"]
