@@ -1,26 +1,35 @@
 """Port Bus: node-to-node broadcast, at most once.
 
-What is published while nobody listens is gone, and a bus may drop, so nothing may depend on it for
-truth: a listener that misses something must find it out elsewhere (the store, a poll, a lease).
+What is published while nobody listens is gone, and a bus may drop, repeat nothing and lose its
+connection, so nothing may depend on it for truth: a listener that misses something must find it out
+elsewhere (the store, a poll, a lease).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
-Listener = Callable[[bytes], None]
-"""Called on the loop with each payload; must not block."""
+Listener = Callable[[str, bytes], None]
+"""Called on the loop with topic and payload; must not block."""
 
 
 class Bus(Protocol):
-    async def subscribe(self, topic: str, listener: Listener) -> None:
-        """Call `listener` with what is published on the topic from now on: by this node too."""
+    is_shared: bool
+    """Whether other nodes may be on it."""
+    is_connected: bool
+    reconnected: Callable[[], None] | None
+    """Told when the bus is back after it was lost: what was published meanwhile is gone."""
+
+    async def subscribe(self, topics: Collection[str], listener: Listener) -> None:
+        """Call `listener` with what is published on the topics from now on, by this node too.
+        Returns when every subscription is confirmed; or, when the bus is down, soon, and they are
+        made when it is back."""
         ...
 
-    async def unsubscribe(self, topic: str, listener: Listener) -> None:
-        """Stop calling it. Nothing happens when it was not subscribed."""
+    def unsubscribe(self, topics: Collection[str], listener: Listener) -> None:
+        """Stop calling it. Nothing happens for a topic that was not subscribed."""
         ...
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Tell every listener of every node. Payloads of one publisher and topic
-        keep their order."""
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Tell every listener of every node, at the end of this turn of the loop. Payloads of one
+        publisher and topic keep their order. What cannot be sent is dropped and counted."""
         ...

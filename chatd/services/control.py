@@ -40,24 +40,24 @@ class Control:
         self._hub = hub
 
     async def start(self) -> None:
-        await self._bus.subscribe(_TOPIC, self._heard)
+        await self._bus.subscribe((_TOPIC,), self._heard)
 
     async def stop(self) -> None:
-        await self._bus.unsubscribe(_TOPIC, self._heard)
+        self._bus.unsubscribe((_TOPIC,), self._heard)
 
     async def push(self, usernames: list[str], data: bytes, *, besides: str | None = None) -> None:
         """Send bytes of whole WebSocket frames to every connection of the users, on every node, but
         not to the connection that is left out."""
-        await self._bus.publish(_TOPIC, _encode(_Push(usernames, data, besides)))
+        self._bus.publish(_TOPIC, _encode(_Push(usernames, data, besides)))
 
     async def revoked(
         self, username: str, device_id: str | None, *, besides: str | None = None
     ) -> None:
         """Close the connections of a device, or of all of a user's devices but one, on every
         node."""
-        await self._bus.publish(_TOPIC, _encode(_Revoked(username, device_id, besides)))
+        self._bus.publish(_TOPIC, _encode(_Revoked(username, device_id, besides)))
 
-    def _heard(self, payload: bytes) -> None:
+    def _heard(self, _: str, payload: bytes) -> None:
         match _decode(payload):
             case _Push(usernames, data, besides):
                 for username in usernames:

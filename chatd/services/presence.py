@@ -92,10 +92,10 @@ class Presence:
         self._tasks = TaskOwner()
 
     async def start(self) -> None:
-        await self._bus.subscribe(_TOPIC, self._heard)
+        await self._bus.subscribe((_TOPIC,), self._heard)
 
     async def stop(self) -> None:
-        await self._bus.unsubscribe(_TOPIC, self._heard)
+        self._bus.unsubscribe((_TOPIC,), self._heard)
         await self._tasks.cancel()
         await self._last_seen.drain()
 
@@ -159,13 +159,11 @@ class Presence:
 
     def befriended(self, one: str, other: str) -> None:
         """Two users became friends: from now on their connections are told of each other."""
-        self._tasks.start(
-            self._bus.publish(_TOPIC, _encode(_Friends(one, other))), name="befriended"
-        )
+        self._bus.publish(_TOPIC, _encode(_Friends(one, other)))
 
     async def blocked(self, one: str, other: str) -> None:
         """One of two users has blocked the other: from now on neither is told of the other."""
-        await self._bus.publish(_TOPIC, _encode(_Blocked(one, other)))
+        self._bus.publish(_TOPIC, _encode(_Blocked(one, other)))
 
     async def look_for(self, principal: Principal, usernames: Sequence[str]) -> dict[str, Seen]:
         """What the caller may see of users: UNKNOWN for strangers."""
@@ -211,9 +209,9 @@ class Presence:
                     _tell(outbox, friend, seen[friend])
 
     async def _announce(self, change: _Change) -> None:
-        await self._bus.publish(_TOPIC, _encode(change))
+        self._bus.publish(_TOPIC, _encode(change))
 
-    def _heard(self, payload: bytes) -> None:
+    def _heard(self, _: str, payload: bytes) -> None:
         change = _decode(payload)
         if isinstance(change, _Friends):
             self._tasks.start(self._introduce(change.one, change.other), name="introduce")

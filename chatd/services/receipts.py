@@ -79,6 +79,9 @@ class Receipts:
         self._waiting: list[_Waiting] = []
         self._tasks = TaskOwner()
         self._is_running = False
+        self._committing = asyncio.Lock()
+        self._telling = asyncio.Lock()
+        """Taken in the order of the commits, so that nobody is told of a cursor going back."""
         self._together: dict[tuple[str, Cursor], dict[str, _Told]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -134,7 +137,7 @@ class Receipts:
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            results = await self._conversations.advance([waiting.move for waiting in batch])
+            results = await self._advance([waiting.move for waiting in batch])
         except BackendError as error:
             logger.warning("cursors were not stored: {}", error)
             for waiting in batch:
@@ -152,7 +155,7 @@ class Receipts:
             Move(conversation_id, username, Cursor.DELIVERED, seq)
             for (conversation_id, username), seq in cursors.items()
         ]
-        results = await self._conversations.advance(moves)
+        results = await self._advance(moves)
         await self._tell(
             [
                 _Told(move, moved, None)
@@ -161,7 +164,16 @@ class Receipts:
             ]
         )
 
+    async def _advance(self, moves: list[Move]) -> list[Moved]:
+        async with self._committing:
+            return await self._conversations.advance(moves)
+
     async def _tell(self, told: list[_Told]) -> None:
+        # Nothing is awaited between the end of a commit and this lock: first in, first out.
+        async with self._telling:
+            await self._tell_moves(told)
+
+    async def _tell_moves(self, told: list[_Told]) -> None:
         groups: dict[str, list[_Told]] = {}
         for one in told:
             move, moved, origin = one
@@ -214,6 +226,10 @@ class Receipts:
         self._tasks.start(self._tell_together(together), name="receipts")
 
     async def _tell_together(self, together: dict[tuple[str, Cursor], dict[str, _Told]]) -> None:
+        async with self._telling:
+            await self._tell_groups(together)
+
+    async def _tell_groups(self, together: dict[tuple[str, Cursor], dict[str, _Told]]) -> None:
         for (conversation_id, _), by_user in together.items():
             moves = sorted(by_user.values(), key=lambda one: -one.move.seq)
             posts = await self._posts(conversation_id, moves)

@@ -66,10 +66,10 @@ class TypingStatus:
         self._tasks = TaskOwner()
 
     async def start(self) -> None:
-        await self._bus.subscribe(_TOPIC, self._heard)
+        await self._bus.subscribe((_TOPIC,), self._heard)
 
     async def stop(self) -> None:
-        await self._bus.unsubscribe(_TOPIC, self._heard)
+        self._bus.unsubscribe((_TOPIC,), self._heard)
         for typist in self._typists.values():
             if typist.timer is not None:
                 typist.timer.cancel()
@@ -141,9 +141,9 @@ class TypingStatus:
         await self._tell(key, typist, is_typing=False)
 
     async def _tell(self, key: _Key, typist: _Typist, *, is_typing: bool) -> None:
-        await self._bus.publish(_TOPIC, _encode(_Told(*key, typist.is_direct, is_typing)))
+        self._bus.publish(_TOPIC, _encode(_Told(*key, typist.is_direct, is_typing)))
 
-    def _heard(self, payload: bytes) -> None:
+    def _heard(self, _: str, payload: bytes) -> None:
         told = _decode(payload)
         frame = TypingPush(
             chat_id=told.conversation_id if told.is_direct else None,
