@@ -10,10 +10,10 @@ from typing import Final
 
 from loguru import logger
 
-from chatd.delivery.hub import Behind, Filling, Room
 from chatd.delivery.lacking import Range, add
 from chatd.delivery.outbox import Outbox
 from chatd.delivery.pages import Pages, StoredFrame
+from chatd.delivery.room import Behind, Filling, Room
 from chatd.events import Event
 from chatd.metrics import Metrics
 from protocol.codec import encode

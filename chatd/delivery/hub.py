@@ -1,171 +1,28 @@
 """Who is connected here: user -> connections, conversation -> connections.
 
-A conversation has a Room while at least one of its members is connected to this node. `released` is
-the number up to which the node has handed its events to delivery. A connection is *live* in a room
-when it was sent everything up to `released`; otherwise it is *behind*, catch-up reads for it, and
-it is sent nothing else of that conversation until it has met `released`. So the number of a
-conversation's events that a connection was sent is one position, which only grows.
+A conversation has a Room while at least one of its members is connected to this node.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final
 
-from chatd.delivery.lacking import NOTHING, Lacking, add, below
 from chatd.delivery.outbox import Outbox
-
-OWN_KEPT: Final = 10_000
-"""Own events of a connection that is behind in a conversation. At the limit they are forgotten, and
-come again as events, with ids that the client knows."""
-
-
-class Behind:
-    """How far a connection that is behind in a room has got."""
-
-    __slots__ = (
-        "is_held",
-        "lacking",
-        "offline_up_to",
-        "only_own",
-        "own",
-        "position",
-        "resync_after",
-    )
-
-    def __init__(
-        self,
-        position: int,
-        offline_up_to: int,
-        lacking: Lacking = NOTHING,
-        *,
-        is_held: bool = False,
-    ) -> None:
-        self.lacking = lacking
-        """What was not sent up to `position`."""
-        self.position = position
-        self.offline_up_to = offline_up_to
-        """The head when it connected: what is above came while it was here."""
-        self.own: set[int] = set()
-        """Events that the connection itself posted meanwhile: it has their acks."""
-        self.only_own = True
-        """Every event read so far was the user's own."""
-        self.is_held = is_held
-        """Nothing is sent until a RESUME says from where."""
-        self.resync_after: int | None = None
-        """A RESYNC with this number is owed before the events."""
-
-
-class Filling:
-    """Older events are on their way to a connection that asked for them."""
-
-    __slots__ = ("is_wanted",)
-
-    def __init__(self) -> None:
-        self.is_wanted = True
-        """Until the user leaves the conversation, or the connection ends."""
-
-
-class Room:
-    __slots__ = (
-        "_users",
-        "ahead",
-        "behind",
-        "conversation_id",
-        "filling",
-        "is_direct",
-        "live",
-        "released",
-    )
-
-    def __init__(self, conversation_id: str, is_direct: bool) -> None:
-        self.conversation_id = conversation_id
-        self.is_direct = is_direct
-        self.released: int | None = None
-        """None until the starting head is known."""
-        self.live: dict[Outbox, Lacking] = {}
-        """With what was not sent up to `released`."""
-        self.behind: dict[Outbox, Behind] = {}
-        self.ahead: dict[Outbox, int] = {}
-        """Live connections that start above `released`: what their user has been delivered, by
-        another node, is not handed over here yet."""
-        self.filling: dict[Outbox, Filling] = {}
-        self._users = 0
-
-    @property
-    def users(self) -> int:
-        """Members that are connected to this node."""
-        return self._users
-
-    def attach(self, outbox: Outbox, position: int) -> Behind | None:
-        """Add a connection whose user has everything up to `position`; what it is
-        behind, if it is."""
-        assert self.released is not None
-        lacking = _lacking_up_to(position, outbox.parted.pop(self.conversation_id, None))
-        if position < self.released:
-            behind = self.behind[outbox] = Behind(position, self.released, lacking)
-            return behind
-        self.go_live(outbox, position, lacking)
-        return None
-
-    def hold(self, outbox: Outbox) -> None:
-        """Add a connection that is sent nothing until it says what it has."""
-        assert self.released is not None
-        self.behind[outbox] = Behind(self.released, self.released, is_held=True)
-
-    def go_live(self, outbox: Outbox, position: int, lacking: Lacking) -> None:
-        """The connection has met `released`; from this loop step on it is sent events as they are
-        released. Up to `position` it was sent everything but what is lacking."""
-        assert self.released is not None and position >= self.released
-        self.behind.pop(outbox, None)
-        self.live[outbox] = lacking
-        if position > self.released:
-            self.ahead[outbox] = position
-
-    def fall_behind(self, outbox: Outbox, position: int) -> Behind:
-        """A live connection takes no more than what it was sent up to `position`."""
-        behind = Behind(position, 0, self.live.pop(outbox))
-        behind.only_own = False
-        behind.resync_after = position
-        self.ahead.pop(outbox, None)
-        self.behind[outbox] = behind
-        return behind
-
-    def part(self, outbox: Outbox) -> None:
-        """The connection's user leaves the conversation. What it was sent is remembered, in case it
-        comes back."""
-        behind = self.behind.get(outbox)
-        if behind is not None and not behind.is_held and self.released is not None:
-            # It was told of the leaving, the last that was released, and of nothing between.
-            lacking = behind.lacking
-            if behind.position < self.released - 1:
-                lacking = add(lacking, behind.position, self.released - 1)
-            outbox.note_parted(self.conversation_id, lacking, self.released)
-        elif outbox in self.live and self.released is not None:
-            outbox.note_parted(self.conversation_id, self.live[outbox], self.released)
-        self.detach(outbox)
-
-    def detach(self, outbox: Outbox) -> None:
-        filling = self.filling.pop(outbox, None)
-        if filling is not None:
-            filling.is_wanted = False
-        self.live.pop(outbox, None)
-        self.behind.pop(outbox, None)
-        self.ahead.pop(outbox, None)
-
-    def holds(self, outbox: Outbox) -> bool:
-        return outbox in self.live or outbox in self.behind
-
-
-def _lacking_up_to(position: int, parted: tuple[Lacking, int] | None) -> Lacking:
-    if parted is None:
-        return below(position)
-    lacking, sent_up_to = parted
-    return add(lacking, sent_up_to, position) if position > sent_up_to else lacking
+from chatd.delivery.room import Behind, Room
 
 
 class LocalUser:
     """A user with at least one connection to this node."""
 
-    __slots__ = ("left", "loading", "moved", "outboxes", "rooms", "username", "watching")
+    __slots__ = (
+        "entering",
+        "floors",
+        "left",
+        "loading",
+        "moved",
+        "outboxes",
+        "rooms",
+        "username",
+        "watching",
+    )
 
     def __init__(self, username: str) -> None:
         self.username = username
@@ -174,6 +31,10 @@ class LocalUser:
         self.watching: dict[Outbox, None] = {}
         """Connections of the presence socket, which hear none."""
         self.rooms: dict[str, Room] = {}
+        self.floors: dict[str, int] = {}
+        """By conversation, the number up to which the user may not read, when it is not 0."""
+        self.entering: dict[Outbox, bool] = {}
+        """Connections that are being put into their rooms, and whether they resume."""
         self.loading = 0
         """Connections whose memberships are being read."""
         self.left: set[str] = set()
@@ -188,6 +49,12 @@ class Hub:
     def __init__(self) -> None:
         self.users: dict[str, LocalUser] = {}
         self.rooms: dict[str, Room] = {}
+        self.opened: Callable[[Room], None] | None = None
+        """Told of a room that begins, and so on of its end, of a user's first connection to this
+        node that hears conversations, and of the end of the last."""
+        self.closed: Callable[[Room], None] | None = None
+        self.arrived: Callable[[LocalUser], None] | None = None
+        self.departed: Callable[[LocalUser], None] | None = None
         self.fell_behind: Callable[[Outbox, Room, Behind], None] | None = None
         """Told of a connection that must catch up in a room that it was put into by an event, or
         could not keep up with."""
@@ -195,6 +62,8 @@ class Hub:
     def enter(self, outbox: Outbox) -> LocalUser:
         """A connection arrives: from now on its user's joins and leaves are applied here."""
         user = self._user(outbox)
+        if not user.outboxes and self.arrived is not None:
+            self.arrived(user)
         user.outboxes[outbox] = None
         user.loading += 1
         return user
@@ -228,8 +97,15 @@ class Hub:
                 rooms, user.rooms = user.rooms, {}
                 for room in rooms.values():
                     self._forget(room)
+                if self.departed is not None:
+                    self.departed(user)
         if not user.outboxes and not user.watching:
             del self.users[user.username]
+
+    def is_held_back(self, outbox: Outbox) -> bool:
+        """The connection is being put into its rooms, and will say itself what it has."""
+        user = self.users.get(outbox.principal.username)
+        return user is not None and user.entering.get(outbox, False)
 
     def connections(self, username: str) -> list[Outbox]:
         """Every connection of a user to this node, of both sockets."""
@@ -243,7 +119,9 @@ class Hub:
             room = self.rooms.get(conversation_id)
             if room is None:
                 room = self.rooms[conversation_id] = Room(conversation_id, is_direct)
-            room._users += 1
+                if self.opened is not None:
+                    self.opened(room)
+            room.users += 1
             user.rooms[conversation_id] = room
         return room
 
@@ -254,16 +132,20 @@ class Hub:
         any of them is here."""
         for username in usernames:
             user = self.users.get(username)
-            if user is None or not user.outboxes:
+            if user is None or all(
+                _was_told(outbox, conversation_id, position) for outbox in user.outboxes
+            ):
                 continue
             user.left.discard(conversation_id)
             if user.loading:
                 user.moved.add(conversation_id)
             room = self.open_room(conversation_id, user, is_direct=is_direct)
+            if position:
+                user.floors[conversation_id] = position
             if room.released is None:
                 room.released = position
             for outbox in user.outboxes:
-                if not room.holds(outbox):
+                if not room.holds(outbox) and not _was_told(outbox, conversation_id, position):
                     behind = room.attach(outbox, position)
                     if behind is not None and self.fell_behind is not None:
                         self.fell_behind(outbox, room, behind)
@@ -279,6 +161,7 @@ class Hub:
             user.left.add(conversation_id)
             user.moved.add(conversation_id)
         room = user.rooms.pop(conversation_id, None)
+        user.floors.pop(conversation_id, None)
         if room is not None:
             for outbox in user.outboxes:
                 room.part(outbox)
@@ -310,6 +193,15 @@ class Hub:
         return user
 
     def _forget(self, room: Room) -> None:
-        room._users -= 1
-        if room._users == 0:
+        room.users -= 1
+        if room.users == 0:
             del self.rooms[room.conversation_id]
+            if self.closed is not None:
+                self.closed(room)
+
+
+def _was_told(outbox: Outbox, conversation_id: str, position: int) -> bool:
+    """The connection was told of the event after `position`, and that its user left after it: the
+    event comes late."""
+    parted = outbox.parted.get(conversation_id)
+    return parted is not None and parted[1] > position

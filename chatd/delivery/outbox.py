@@ -27,8 +27,14 @@ PARTED: Final = 100
 user comes back and asks for it."""
 
 
+OWN_ELSEWHERE: Final = 100
+"""Events that a connection has acks for in conversations that it does not hear yet. Those beyond
+may come as events too, with ids that the client knows."""
+
 _NONE_PARTED: Final[dict[str, tuple[Lacking, int]]] = {}
 """Shared by all who have left none, and never changed: most connections."""
+_NONE_OWN: Final[dict[str, set[int]]] = {}
+"""The same for those who post only to what they hear."""
 
 
 class Sink(Protocol):
@@ -53,6 +59,7 @@ class Outbox:
         "_stall",
         "acks",
         "connection_id",
+        "own",
         "parted",
         "pinged",
         "principal",
@@ -87,6 +94,8 @@ class Outbox:
         self.parted: dict[str, tuple[Lacking, int]] = _NONE_PARTED
         """Conversations that its user has left since it is here: what it was not sent, and up to
         where."""
+        self.own: dict[str, set[int]] = _NONE_OWN
+        """What it posted to conversations that it does not hear yet: it has the acks."""
         self.written: dict[str, int] = {}
         """By conversation, the highest seq written since the last ping."""
         self.pinged: dict[str, int] = {}
@@ -103,6 +112,13 @@ class Outbox:
             self.parted = {}
         if len(self.parted) < PARTED:
             self.parted[conversation_id] = lacking, sent_up_to
+
+    def note_own(self, conversation_id: str, seq: int) -> None:
+        """It posted to a conversation that it does not hear yet."""
+        if self.own is _NONE_OWN:
+            self.own = {}
+        if sum(map(len, self.own.values())) < OWN_ELSEWHERE:
+            self.own.setdefault(conversation_id, set()).add(seq)
 
     def is_slow(self) -> bool:
         """Whether the socket has more than it can send at once."""

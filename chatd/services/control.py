@@ -1,7 +1,7 @@
-"""What every node must hear and no store keeps: pushes to a user, and the end of a user's tokens.
+"""The end of a user's tokens, told to every node: connections that were let in by them are closed.
 
-Travels by the bus, this node's part too, so that there is one path. The bus is at most once: a push
-may be lost (the client finds the same in INIT_DATA), a revocation is checked at every handshake.
+Travels by the bus, this node's part too, so that there is one path. The bus may lose it: the change
+feed tells again within seconds, and every handshake asks the store.
 """
 
 from typing import Final
@@ -15,14 +15,7 @@ from protocol.close import CloseCode
 _TOPIC: Final = "control"
 
 
-class _Push(msgspec.Struct, frozen=True, tag="push"):
-    usernames: list[str]
-    data: bytes
-    besides: str | None
-    """A connection that is left out."""
-
-
-class _Revoked(msgspec.Struct, frozen=True, tag="revoked"):
+class _Revoked(msgspec.Struct, frozen=True):
     username: str
     device_id: str | None
     """None for all of the user's devices."""
@@ -31,7 +24,7 @@ class _Revoked(msgspec.Struct, frozen=True, tag="revoked"):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Push | _Revoked).decode
+_decode: Final = msgspec.msgpack.Decoder(_Revoked).decode
 
 
 class Control:
@@ -45,25 +38,20 @@ class Control:
     async def stop(self) -> None:
         self._bus.unsubscribe((_TOPIC,), self._heard)
 
-    async def push(self, usernames: list[str], data: bytes, *, besides: str | None = None) -> None:
-        """Send bytes of whole WebSocket frames to every connection of the users, on every node, but
-        not to the connection that is left out."""
-        self._bus.publish(_TOPIC, _encode(_Push(usernames, data, besides)))
-
-    async def revoked(
-        self, username: str, device_id: str | None, *, besides: str | None = None
-    ) -> None:
+    def revoked(self, username: str, device_id: str | None, *, besides: str | None = None) -> None:
         """Close the connections of a device, or of all of a user's devices but one, on every
         node."""
+        if not self._bus.is_connected:
+            self.end(username, device_id, besides=besides)
         self._bus.publish(_TOPIC, _encode(_Revoked(username, device_id, besides)))
 
+    def end(self, username: str, device_id: str | None, *, besides: str | None = None) -> None:
+        """As `revoked`, on this node alone."""
+        for outbox in self._hub.connections(username):
+            device = outbox.principal.device_id
+            if device != besides and device_id in (None, device):
+                outbox.shut(CloseCode.TOKEN_REVOKED)
+
     def _heard(self, _: str, payload: bytes) -> None:
-        match _decode(payload):
-            case _Push(usernames, data, besides):
-                for username in usernames:
-                    self._hub.send_to_user(username, data, besides=besides)
-            case _Revoked(username, device_id, kept):
-                for outbox in self._hub.connections(username):
-                    device = outbox.principal.device_id
-                    if device != kept and device_id in (None, device):
-                        outbox.shut(CloseCode.TOKEN_REVOKED)
+        revoked = _decode(payload)
+        self.end(revoked.username, revoked.device_id, besides=revoked.besides)

@@ -4,10 +4,11 @@ from chatd import ids
 from chatd.auth import Principal
 from chatd.clock import Clock
 from chatd.delivery.outbox import Outbox
+from chatd.delivery.relay import Relay
 from chatd.errors import ChatError, invalid_field, no_such_user
 from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody
-from chatd.services.control import Control
-from chatd.services.journal import Journal
+from chatd.fabric.name_filter import NameFilter, of_user
+from chatd.services.gate import Gate
 from chatd.stores.conversation_store import ConversationStore
 from chatd.stores.ledger import Done, Entry, Outcome
 from chatd.stores.user_store import UserStore
@@ -22,17 +23,19 @@ from protocol.requests import CreateGroup, JoinGroup, LeaveGroup, NewOneToOneCha
 class Conversations:
     def __init__(
         self,
-        journal: Journal,
+        gate: Gate,
         store: ConversationStore,
         users: UserStore,
-        control: Control,
+        relay: Relay,
         clock: Clock,
+        names: NameFilter,
     ) -> None:
-        self._journal = journal
+        self._gate = gate
         self._store = store
         self._users = users
-        self._control = control
+        self._relay = relay
         self._clock = clock
+        self._names = names
         self._nonces = ids.Nonces()
         self._group_ids = ids.GroupIds()
 
@@ -45,13 +48,16 @@ class Conversations:
         username = principal.username
         if request.to == username:
             raise invalid_field("to", "one cannot write to oneself")
+        if await self._names.is_absent(of_user(request.to)):
+            raise no_such_user(request.to)
         if await self._users.blocked_among(username, [request.to]):
             raise ChatError(ErrorCode.BLOCKED, "one of you has blocked the other")
         if not await self._store.open_direct(username, request.to, self._clock.now_ms()):
+            self._names.asked_in_vain(request.to)
             raise no_such_user(request.to)
         conversation_id = ids.direct_id(username, request.to)
         push = NewChatPush(from_=username, chat_id=conversation_id)
-        await self._control.push([request.to], text_message(encode(push)))
+        self._relay.push([request.to], text_message(encode(push)))
         return conversation_id
 
     def create_group(
@@ -64,11 +70,11 @@ class Conversations:
         """
         entry = self._made(principal, request)
         entry.origin, entry.done = origin, done
-        self._journal.submit(entry)
+        self._gate.make_group(entry)
 
     async def append_group(self, principal: Principal, request: CreateGroup) -> Outcome:
         """As `create_group`, for a caller who waits for the outcome."""
-        return await self._journal.append(self._made(principal, request))
+        return await self._gate.append_group(self._made(principal, request))
 
     def join_group(
         self, principal: Principal, request: JoinGroup, origin: Outbox | None, done: Done
@@ -115,7 +121,7 @@ class Conversations:
     ) -> None:
         entry = self._entry(kind, group_id, principal, body)
         entry.origin, entry.done = origin, done
-        self._journal.submit(entry)
+        self._gate.to_group(entry)
 
     def _entry(self, kind: EventKind, group_id: str, principal: Principal, body: AnyBody) -> Entry:
         now_ms = self._clock.now_ms()

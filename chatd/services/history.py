@@ -10,14 +10,16 @@ from typing import Final, NamedTuple
 from chatd import ids
 from chatd.auth import Principal
 from chatd.delivery.render import history_message
-from chatd.errors import invalid_field, no_such_user, not_a_member
+from chatd.errors import BackendError, invalid_field, no_such_user, not_a_member
 from chatd.events import Message
+from chatd.fabric.name_filter import NameFilter, of_user
 from chatd.services.accounts import Accounts
-from chatd.services.presence import Presence
+from chatd.services.presence import Presence, Seen
 from chatd.services.receipts import Receipts
 from chatd.services.shared_reads import SharedReads
+from chatd.services.standing import Standing, Standings
 from chatd.stores import ledger as ledgers
-from chatd.stores.conversation_store import ConversationKind, ConversationStore, Membership, Peer
+from chatd.stores.conversation_store import ConversationStore, Peer
 from protocol.model import HistoryMessage, PresenceStatus
 from protocol.pushes import GroupChatHistory, OneToOneChatHistory
 from protocol.requests import GetGroupChatHistory, GetOneToOneHistory, History
@@ -40,6 +42,8 @@ class Histories:
         presence: Presence,
         receipts: Receipts,
         moment: Callable[[], int],
+        standings: Standings,
+        names: NameFilter,
     ) -> None:
         self._accounts = accounts
         self._conversations = conversations
@@ -48,6 +52,8 @@ class Histories:
         self._receipts = receipts
         self._moment = moment
         """Grows with every commit of this node."""
+        self._standings = standings
+        self._names = names
         self._reads: SharedReads[ledgers.Page] = SharedReads()
 
     async def direct(
@@ -60,10 +66,14 @@ class Histories:
         """
         _check(request)
         conversation_id, peer = await self._peer(principal, request)
-        membership = await self._conversations.membership(conversation_id, principal.username)
+        standing = await self._standings.of(conversation_id, principal.username)
         # Two users who have not written yet have an empty history, not an error.
-        page = _Page([], False, 0) if membership is None else await self._page(membership, request)
-        seen = (await self._presence.look_for(principal, [peer.username]))[peer.username]
+        page = (
+            _Page([], False, 0)
+            if standing is None
+            else await self._page(conversation_id, standing, request)
+        )
+        seen = await self._seen(principal, peer.username)
         return OneToOneChatHistory(
             ref=request.ref,
             chat_id=conversation_id,
@@ -83,13 +93,15 @@ class Histories:
             ChatError: INVALID_FIELD, NOT_A_MEMBER.
         """
         _check(request)
-        membership = await self._conversations.membership(request.group_id, principal.username)
-        if membership is None or membership.kind is not ConversationKind.GROUP:
+        if await self._names.is_absent(request.group_id):
             raise not_a_member()
-        page = await self._page(membership, request)
+        standing = await self._standings.of(request.group_id, principal.username)
+        if standing is None or standing.is_direct:
+            raise not_a_member()
+        page = await self._page(request.group_id, standing, request)
         # Who left and came back meanwhile may not see what was said in between.
-        now = await self._conversations.membership(request.group_id, principal.username)
-        if now is None or now.joined_seq != membership.joined_seq:
+        now = await self._standings.of(request.group_id, principal.username)
+        if standing.ended_before(now):
             raise not_a_member()
         return GroupChatHistory(
             ref=request.ref,
@@ -98,6 +110,12 @@ class Histories:
             has_more=page.has_more,
             head_seq=page.head,
         )
+
+    async def _seen(self, principal: Principal, username: str) -> Seen:
+        try:
+            return (await self._presence.look_for(principal, [username]))[username]
+        except BackendError:
+            return Seen(PresenceStatus.UNKNOWN, None)
 
     async def _peer(self, principal: Principal, request: GetOneToOneHistory) -> tuple[str, Peer]:
         """The conversation that is asked for, and who else is in it."""
@@ -115,16 +133,21 @@ class Histories:
         conversation_id = ids.direct_id(username, request.to)
         if request.chat_id is not None and request.chat_id != conversation_id:
             raise invalid_field("chatId", f"the chat with {request.to} is {conversation_id}")
-        peer = await self._conversations.peer(conversation_id, username)
+        if await self._names.is_absent(of_user(request.to)):
+            raise no_such_user(request.to)
+        try:
+            peer = await self._conversations.peer(conversation_id, username)
+        except BackendError:
+            # The messages may be had nevertheless; the cursors are told as 0.
+            return conversation_id, Peer(request.to, 0, 0)
         if peer is None:
             if not await self._accounts.exists(request.to):
                 raise no_such_user(request.to)
             peer = Peer(request.to, 0, 0)
         return conversation_id, peer
 
-    async def _page(self, membership: Membership, request: History) -> _Page:
-        conversation_id = membership.conversation_id
-        after = max(membership.floor, request.after or 0)
+    async def _page(self, conversation_id: str, standing: Standing, request: History) -> _Page:
+        after = max(standing.floor, request.after or 0)
         is_newest = request.after is None
         stored = await self._reads.read(
             # Not shared across a commit: whoever has an ack finds its message.

@@ -16,7 +16,8 @@ from typing import Final
 
 from loguru import logger
 
-from chatd.delivery.fanout import Fanout, Released
+from chatd.delivery.relay import Relay
+from chatd.delivery.release import Release, of_entry
 from chatd.errors import BackendError, unavailable
 from chatd.events import EventKind, MessageBody, encode_body
 from chatd.metrics import Metrics
@@ -31,18 +32,20 @@ _MAC_BYTES: Final = 16
 
 
 class Journal:
-    def __init__(self, ledger: Ledger, fanout: Fanout, metrics: Metrics, mac_key: bytes) -> None:
+    def __init__(self, ledger: Ledger, relay: Relay, metrics: Metrics, mac_key: bytes) -> None:
         self.befriended: Callable[[str, str], None] | None = None
         """Told of two users whom an event made friends."""
+        self.uncertain: Callable[[set[str]], None] | None = None
+        """Told of conversations that may have events which nobody was told of."""
         self.released: Callable[[str, int, int], None] | None = None
         """Told of a conversation whose events were released, from the first to the last."""
         self._ledger = ledger
-        self._fanout = fanout
+        self._relay = relay
         self._metrics = metrics
         self._mac_key = mac_key
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Entry] = []
-        self._held: dict[str, list[Released]] = {}
+        self._held: dict[str, list[Release]] = {}
         """Committed events of busy conversations that wait for the commit under way."""
         self._batches = 0
         """Commits begun; the last may be under way."""
@@ -143,6 +146,8 @@ class Journal:
             return await self._ledger.append(batch)
         except BackendError as error:
             logger.error("append failed, outcome unknown: {}", error)
+            if self.uncertain is not None:
+                self.uncertain({entry.conversation_id for entry in batch})
             return [Outcome(ErrorCode.UNAVAILABLE)] * len(batch)
         except Exception:
             logger.exception("a bug in the ledger")
@@ -155,23 +160,25 @@ class Journal:
         metrics = self._metrics
         metrics.commits += 1
         metrics.journal_waiting = len(self._waiting)
-        released: dict[str, list[Released]] = {}
+        released: dict[str, list[Release]] = {}
         for entry, outcome in zip(entries, outcomes, strict=True):
             if outcome.code is None:
                 if outcome.duplicate:
                     metrics.duplicates += 1
+                    # The first answer may have been lost before anybody was told.
+                    self._relay.expect(entry.conversation_id, outcome.seq)
                 else:
                     metrics.events += 1
                     if entry.kind is EventKind.MESSAGE_DELETED:
                         # Before its ack: from then on nobody may be sent what it said.
-                        self._fanout.forget(entry.conversation_id)
-                    released.setdefault(entry.conversation_id, []).append((entry, outcome))
+                        self._relay.forget(entry.conversation_id)
+                    released.setdefault(entry.conversation_id, []).append(of_entry(entry, outcome))
             # The ack goes first: it may overtake events, and a sender that knows its own
             # number sees no gap.
             self._tell_sender(entry, outcome)
         self._release(released)
 
-    def _release(self, released: dict[str, list[Released]]) -> None:
+    def _release(self, released: dict[str, list[Release]]) -> None:
         """Hand committed events to delivery, or hold a busy conversation's once for those
         that follow at once.
 
@@ -186,7 +193,7 @@ class Journal:
             if earlier is not None:
                 events = earlier + events
             elif (
-                conversation_id in following and self._fanout.audience(conversation_id) >= HELD_FROM
+                conversation_id in following and self._relay.audience(conversation_id) >= HELD_FROM
             ):
                 self._held[conversation_id] = events
                 continue
@@ -199,11 +206,11 @@ class Journal:
         for conversation_id, events in held.items():
             self._deliver(conversation_id, events)
 
-    def _deliver(self, conversation_id: str, events: list[Released]) -> None:
+    def _deliver(self, conversation_id: str, events: list[Release]) -> None:
         try:
-            self._fanout.release(conversation_id, events)
+            self._relay.release(conversation_id, events)
             if self.released is not None:
-                self.released(conversation_id, events[0][1].seq, events[-1][1].seq)
+                self.released(conversation_id, events[0].seq, events[-1].seq)
         except Exception:
             # The events are stored and acked, and the other conversations must have theirs.
             logger.exception("delivery of {} failed", conversation_id)

@@ -22,9 +22,9 @@ from loguru import logger
 
 from chatd.auth import Principal
 from chatd.delivery.outbox import Outbox
+from chatd.delivery.relay import Relay
 from chatd.errors import BackendError, ChatError, invalid_field, not_a_member, unavailable
 from chatd.metrics import Metrics
-from chatd.services.control import Control
 from chatd.services.gather import Gather
 from chatd.services.where import where
 from chatd.stores.conversation_store import (
@@ -69,11 +69,11 @@ class _Told(NamedTuple):
 
 class Receipts:
     def __init__(
-        self, conversations: ConversationStore, ledger: Ledger, control: Control, metrics: Metrics
+        self, conversations: ConversationStore, ledger: Ledger, relay: Relay, metrics: Metrics
     ) -> None:
         self._conversations = conversations
         self._ledger = ledger
-        self._control = control
+        self._relay = relay
         self._metrics = metrics
         self._gather: Gather[tuple[str, str]] = Gather(self._store_gathered, "delivered cursors")
         self._waiting: list[_Waiting] = []
@@ -254,7 +254,7 @@ class Receipts:
             others=others or None,
         )
         self._metrics.receipts += len(usernames)
-        await self._control.push(usernames, text_message(encode(frame)), besides=origin)
+        self._relay.push(usernames, text_message(encode(frame)), besides=origin)
 
 
 def _refusal(moved: Moved) -> ChatError | None:

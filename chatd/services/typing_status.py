@@ -8,15 +8,11 @@ are told of; more are not, which nobody misses.
 import asyncio
 from typing import Final
 
-import msgspec
-
 from chatd.auth import Principal
-from chatd.delivery.hub import Hub
-from chatd.errors import BackendError, ChatError, not_a_member
-from chatd.fabric.bus import Bus
+from chatd.delivery.relay import Relay
+from chatd.errors import ChatError, not_a_member
 from chatd.services.where import where
 from chatd.stores.conversation_store import ConversationKind, ConversationStore
-from chatd.tasks import TaskOwner
 from protocol.codec import encode
 from protocol.errors import ErrorCode
 from protocol.framing import text_message
@@ -27,17 +23,9 @@ TELL_SECONDS: Final = 3.0
 LASTS_SECONDS: Final = 6.0
 SHOWN: Final = 5
 TYPISTS: Final = 10_000
-_TOPIC: Final = "typing"
 
 _Key = tuple[str, str]
 """Conversation and user."""
-
-
-class _Told(msgspec.Struct, frozen=True):
-    conversation_id: str
-    username: str
-    is_direct: bool
-    is_typing: bool
 
 
 class _Typist:
@@ -50,30 +38,19 @@ class _Typist:
         self.timer: asyncio.TimerHandle | None = None
 
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Told).decode
-
-
 class TypingStatus:
-    def __init__(self, conversations: ConversationStore, hub: Hub, bus: Bus) -> None:
+    def __init__(self, conversations: ConversationStore, relay: Relay) -> None:
         self._conversations = conversations
-        self._hub = hub
-        self._bus = bus
+        self._relay = relay
         self._loop = asyncio.get_running_loop()
         self._typists: dict[_Key, _Typist] = {}
         self._shown: dict[str, int] = {}
         """By conversation, how many of its users are told of."""
-        self._tasks = TaskOwner()
 
-    async def start(self) -> None:
-        await self._bus.subscribe((_TOPIC,), self._heard)
-
-    async def stop(self) -> None:
-        self._bus.unsubscribe((_TOPIC,), self._heard)
+    def stop(self) -> None:
         for typist in self._typists.values():
             if typist.timer is not None:
                 typist.timer.cancel()
-        await self._tasks.cancel()
 
     async def typing(self, principal: Principal, request: Typing) -> None:
         """The caller types in a conversation, or has stopped.
@@ -88,7 +65,7 @@ class TypingStatus:
         now = self._loop.time()
         if not request.is_typing:
             if typist is not None:
-                await self._end(key, typist)
+                self._end(key, typist)
             return
         if typist is None:
             typist = self._begin(key, is_direct=place.is_direct)
@@ -97,7 +74,7 @@ class TypingStatus:
         typist.ends_at = now + LASTS_SECONDS
         if now - typist.told_at >= TELL_SECONDS:
             typist.told_at = now
-            await self._tell(key, typist, is_typing=True)
+            self._tell(key, typist, is_typing=True)
 
     async def _check(self, key: _Key, *, is_direct: bool) -> None:
         verdict = await self._conversations.may_signal(*key)
@@ -120,16 +97,9 @@ class TypingStatus:
         if left > 0:
             typist.timer = self._loop.call_later(left, self._look, key, typist)
         else:
-            self._tasks.start(self._expire(key, typist), name="typing")
+            self._end(key, typist)
 
-    async def _expire(self, key: _Key, typist: _Typist) -> None:
-        try:
-            await self._end(key, typist)
-        except BackendError:
-            # The bus is down: those who were told will see it end by themselves.
-            return
-
-    async def _end(self, key: _Key, typist: _Typist) -> None:
+    def _end(self, key: _Key, typist: _Typist) -> None:
         if self._typists.get(key) is not typist:
             return
         del self._typists[key]
@@ -138,17 +108,14 @@ class TypingStatus:
             del self._shown[key[0]]
         if typist.timer is not None:
             typist.timer.cancel()
-        await self._tell(key, typist, is_typing=False)
+        self._tell(key, typist, is_typing=False)
 
-    async def _tell(self, key: _Key, typist: _Typist, *, is_typing: bool) -> None:
-        self._bus.publish(_TOPIC, _encode(_Told(*key, typist.is_direct, is_typing)))
-
-    def _heard(self, _: str, payload: bytes) -> None:
-        told = _decode(payload)
+    def _tell(self, key: _Key, typist: _Typist, *, is_typing: bool) -> None:
+        conversation_id, username = key
         frame = TypingPush(
-            chat_id=told.conversation_id if told.is_direct else None,
-            group_id=None if told.is_direct else told.conversation_id,
-            username=told.username,
-            is_typing=told.is_typing,
+            chat_id=conversation_id if typist.is_direct else None,
+            group_id=None if typist.is_direct else conversation_id,
+            username=username,
+            is_typing=is_typing,
         )
-        self._hub.hint(told.conversation_id, told.username, text_message(encode(frame)))
+        self._relay.hint(conversation_id, username, text_message(encode(frame)))

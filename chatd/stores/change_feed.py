@@ -7,9 +7,9 @@ a process that is alone has heard everything itself.
 from typing import NamedTuple, Protocol
 
 
-class Joined(NamedTuple):
-    """Who is in a conversation changed with this event: made, joined, left, or the first message of
-    a direct one."""
+class Happened(NamedTuple):
+    """An event that no node may miss for long: who is in a conversation changed with it (made,
+    joined, left, or the first message of a direct one), or a message was deleted."""
 
     conversation_id: str
     seq: int
@@ -32,7 +32,7 @@ class Parted(NamedTuple):
     other: str
 
 
-Change = Joined | Revoked | Parted
+Change = Happened | Revoked | Parted
 
 
 class ChangeFeed(Protocol):

@@ -142,7 +142,7 @@ class Changes(RuleBasedStateMachine):
         members = self._run(self.here.store.members(GROUP, after="", limit=10))
         assert {member.username: member.role for member in members} == self.group.roles
         for username in self.group.roles:
-            summary = self._run(self.here.store.summary(GROUP, username, unread_cap=9))
+            summary = self._run(self.here.store.summary(GROUP, username))
             assert (summary.name, summary.member_count) == (self.group.name, len(members))
             assert summary.head == self.group.head
 

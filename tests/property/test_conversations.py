@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 )
 
 from chatd.delivery import pages
-from chatd.delivery.fanout import Released
 from chatd.delivery.lacking import take
 from chatd.events import EventKind, MemberBody, MessageBody
 from chatd.stores.ledger import Entry
@@ -32,7 +31,7 @@ from protocol.model import HistoryVisibility
 from protocol.pushes import Success
 from protocol.requests import Resume
 from tests.property.model import CONVERSATIONS, Logged, Period, Watched, check
-from tests.support.builders import Core, Reader, core, create, direct, join, leave, post
+from tests.support.builders import Core, Reader, Released, core, create, direct, join, leave, post
 from tests.support.running import turns
 
 USERS: Final = ("alice", "bob", "carol")
@@ -323,7 +322,7 @@ class Conversations(RuleBasedStateMachine):
             period.fills += ranges
         request = Resume(positions=positions)
         watched.resuming = asyncio.get_running_loop().create_task(
-            self.here.subscriptions.resume(outbox.principal, outbox, request)
+            self.here.resumes.resume(outbox.principal, outbox, request)
         )
         await self._quiet()
         if not watched.is_slow:

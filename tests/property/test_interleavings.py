@@ -10,10 +10,9 @@ from typing import Final
 import pytest
 
 from chatd.delivery import pages
-from chatd.delivery.fanout import Released
 from protocol.pushes import Success
 from protocol.requests import Resume
-from tests.support.builders import Core, Reader, add_users, core, create, post
+from tests.support.builders import Core, Reader, Released, add_users, core, create, post
 from tests.support.running import on_a_quick_loop, turns, until
 
 SEEDS: Final = 60
@@ -98,7 +97,7 @@ async def _act(here: Core, guest: Guest, action: str, choose: random.Random, gro
 async def _resume(here: Core, reader: Reader, group_id: str, position: int) -> None:
     outbox = reader.outbox
     request = Resume(positions={group_id: position})
-    assert await here.subscriptions.resume(outbox.principal, outbox, request) == Success()
+    assert await here.resumes.resume(outbox.principal, outbox, request) == Success()
     # By the answer everything above the position has come, but for what is not released yet, or was
     # refused in the very same turn.
     room = here.hub.rooms[group_id]

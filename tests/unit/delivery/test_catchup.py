@@ -8,12 +8,12 @@ import pytest
 
 from chatd.delivery import catchup as module
 from chatd.delivery import pages
-from chatd.delivery.fanout import Released
 from chatd.errors import BackendError
 from chatd.stores.conversation_store import Cursor, Move
 from tests.support.builders import (
     Core,
     Reader,
+    Released,
     add_users,
     append,
     core,

@@ -3,8 +3,9 @@
 import pytest
 
 from chatd.delivery import outbox as outboxes
-from chatd.delivery.hub import Behind, Filling, Hub, LocalUser, Room
+from chatd.delivery.hub import Hub, LocalUser
 from chatd.delivery.outbox import Outbox
+from chatd.delivery.room import Behind, Filling, Room
 from tests.support.builders import Reader
 
 

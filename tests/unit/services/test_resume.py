@@ -1,4 +1,4 @@
-"""chatd.services.subscriptions: RESUME, by which a connection says what it has. What happens while
+"""chatd.services.resume: RESUME, by which a connection says what it has. What happens while
 it is served is in `test_resume_meanwhile.py`."""
 
 import asyncio
@@ -9,7 +9,7 @@ import pytest
 
 from chatd.delivery import catchup, pages
 from chatd.errors import BackendError, ChatError
-from chatd.services import subscriptions as module
+from chatd.services import resume as module
 from chatd.stores.conversation_store import Cursor, Move
 from chatd.stores.ledger import Entry
 from protocol import limits
@@ -47,9 +47,7 @@ async def resume(here: Core, reader: Reader, ref: str | None = None, **positions
     a chat's."""
     outbox = reader.outbox
     asked = {name.replace("_", "-").removeprefix("g"): seq for name, seq in positions.items()}
-    return await here.subscriptions.resume(
-        outbox.principal, outbox, Resume(positions=asked, ref=ref)
-    )
+    return await here.resumes.resume(outbox.principal, outbox, Resume(positions=asked, ref=ref))
 
 
 def texts(count: int, *, first: int = 1) -> list[Entry]:
@@ -428,10 +426,10 @@ async def test_a_resume_names_a_limited_number(tmp_path: Path) -> None:
         bob = await here.connect("bob", resumes=True)
         most = {f"{n}": 0 for n in range(limits.RESUME_POSITIONS)}
         outbox = bob.outbox
-        found = await here.subscriptions.resume(outbox.principal, outbox, Resume(positions=most))
+        found = await here.resumes.resume(outbox.principal, outbox, Resume(positions=most))
         assert found.errors is not None and len(found.errors) == limits.RESUME_POSITIONS
         with pytest.raises(ChatError) as refused:
-            await here.subscriptions.resume(
+            await here.resumes.resume(
                 outbox.principal, outbox, Resume(positions=most | {"more": 0})
             )
         assert refused.value.code is ErrorCode.TOO_LARGE

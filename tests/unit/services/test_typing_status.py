@@ -231,7 +231,6 @@ async def test_who_is_slow_or_behind_is_not_told(tmp_path: Path) -> None:
 async def test_what_is_stopped_tells_nothing_more(tmp_path: Path) -> None:
     async with chat(tmp_path) as (here, bob):
         await types(here, "alice")
-        await here.typing_status.stop()
+        here.typing_status.stop()
         await pass_seconds(2 * LASTS_SECONDS)
         assert told(bob) == [("alice", True)]
-        await here.typing_status.start()
