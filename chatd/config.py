@@ -5,10 +5,6 @@ capitals), flags. A name that is not here is refused, wherever it comes from. Th
 module that reads the environment.
 """
 
-import base64
-import binascii
-import ipaddress
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -19,18 +15,16 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from chatd import config_rules
 from chatd.errors import StartError
 from chatd.services.accounts import Registration
 
 PREFIX: Final = "CHATD_"
-JWT_SECRET_BYTES: Final = 32
-_ENCRYPTION_KEY_BYTES: Final = 32
 _PASSWORD_IN_QUERY: Final = re.compile(r"([?&]\w*password=)[^&#]*", re.IGNORECASE)
-_PORT_MAX: Final = 65_535
 _MASKED: Final = "(set)"
 
-Port = Annotated[int, Meta(ge=0, le=65_535)]
-"""0 lets the system choose."""
+Port = Annotated[int, Meta(ge=0, le=config_rules.PORT_MAX)]
+"""0 lets the system choose, where nothing else is said."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +32,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     http_port: Annotated[Port, Meta(description="HTTP: REST, health, metrics, docs")] = 3000
     chat_port: Annotated[Port, Meta(description="chat WebSocket, path /")] = 4000
     presence_port: Annotated[Port, Meta(description="presence WebSocket, path /")] = 4001
+    own_http_port: Annotated[
+        Port,
+        Meta(
+            description="HTTP of one process alone, for health and metrics behind a shared port"
+            " or without the role http; each further worker has the next port; 0: none"
+        ),
+    ] = 0
     data_dir: Annotated[
         str, Meta(description="folder of the embedded default; one process at a time")
     ] = "./chatd-data"
@@ -51,6 +52,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             description="replication of a new keyspace; default min(3, nodes) in their datacenter"
         ),
+    ] = ""
+    cassandra_username: Annotated[str, Meta(description="user, where Cassandra wants one")] = ""
+    cassandra_password: Annotated[str, Meta(description="password of that user")] = ""
+    cassandra_tls_ca: Annotated[
+        str, Meta(description="file with the certificates that vouch for the nodes; unset: no TLS")
     ] = ""
     redis_url: Annotated[
         str, Meta(description="redis:// URL of bus, caches, presence and rate limits")
@@ -97,14 +103,42 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         list[str],
         Meta(description="networks besides loopback that may read /metrics, comma separated"),
     ] = []
+    webhook_url: Annotated[
+        str,
+        Meta(
+            description="http(s):// URL that is told what waits for users who are away;"
+            " for those without one of their own"
+        ),
+    ] = ""
+    webhook_secret: Annotated[
+        str, Meta(description="signs what is sent there: whsec_ and base64 of 24 to 64 bytes")
+    ] = ""
+    webhook_allow: Annotated[
+        list[str],
+        Meta(
+            description="networks that a user's own webhook may lead to though they are not"
+            " public, comma separated"
+        ),
+    ] = []
+    webhook_pause_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="between two webhooks of a conversation to a user;"
+            " what comes meanwhile is one",
+        ),
+    ] = 30
 
     @property
     def is_embedded(self) -> bool:
         return not (self.database_url or self.cassandra_hosts or self.redis_url)
 
 
-SECRETS: Final = frozenset({"jwt_secret", "encryption_keys"})
-URLS: Final = frozenset({"database_url", "redis_url", "queue_redis_url"})
+SECRETS: Final = frozenset(
+    {"jwt_secret", "encryption_keys", "cassandra_password", "webhook_secret"}
+)
+URLS: Final = frozenset({"database_url", "redis_url", "queue_redis_url", "webhook_url"})
 _FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Config)}
 
 
@@ -129,7 +163,7 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         raise StartError(f"bad configuration: {error}") from None
-    _validate(config)
+    config_rules.check(config)
     return config
 
 
@@ -192,96 +226,6 @@ def _check(name: str, value: Any, source: str, *, strict: bool = True) -> Any:
     except msgspec.ValidationError as error:
         shown = "" if name in SECRETS or name in URLS else f"{value!r}: "
         raise StartError(f"bad value of {source}: {shown}{error}") from None
-
-
-def _validate(config: Config) -> None:
-    backends = {
-        "CHATD_DATABASE_URL": bool(config.database_url),
-        "CHATD_CASSANDRA_HOSTS": bool(config.cassandra_hosts),
-        "CHATD_REDIS_URL": bool(config.redis_url),
-    }
-    if any(backends.values()) and not all(backends.values()):
-        missing = ", ".join(name for name, is_set in backends.items() if not is_set)
-        raise StartError(f"the backends go together, all three or none: set {missing} too")
-    _check_url("CHATD_DATABASE_URL", config.database_url, {"postgresql", "postgres"})
-    _check_url("CHATD_REDIS_URL", config.redis_url, {"redis", "rediss"})
-    _check_url("CHATD_QUEUE_REDIS_URL", config.queue_redis_url, {"redis", "rediss"})
-    _check_url("CHATD_PUBLIC_CHAT_URL", config.public_chat_url, {"ws", "wss"})
-    _check_url("CHATD_PUBLIC_PRESENCE_URL", config.public_presence_url, {"ws", "wss"})
-    for name, endpoints in (
-        ("CHATD_CASSANDRA_HOSTS", config.cassandra_hosts),
-        ("CHATD_KAFKA_BROKERS", config.kafka_brokers),
-    ):
-        for endpoint in endpoints:
-            host, _, port = endpoint.rpartition(":")
-            if not host or not port.isdecimal() or not 0 < int(port) <= _PORT_MAX:
-                raise StartError(f"bad value of {name}: {endpoint!r} is not host:port")
-    if not math.isfinite(config.drain_seconds):
-        raise StartError("bad value of CHATD_DRAIN_SECONDS: it must be a number of seconds")
-    for origin in config.allowed_origins:
-        if urlsplit(origin).scheme not in {"http", "https"} or origin.endswith("/"):
-            raise StartError(
-                "bad value of CHATD_ALLOWED_ORIGINS:"
-                f" {origin!r} is not like https://chat.example.org"
-            )
-    for network in config.metrics_allow:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
-            raise StartError(
-                f"bad value of CHATD_METRICS_ALLOW: {network!r} is not an address or network"
-            ) from None
-    _check_secrets(config)
-
-
-def _check_secrets(config: Config) -> None:
-    if config.jwt_secret:
-        check_secret(config.jwt_secret, "CHATD_JWT_SECRET")
-    elif not config.is_embedded:
-        raise StartError(
-            "CHATD_JWT_SECRET is required with real backends:"
-            " set the output of `openssl rand -hex 32`"
-        )
-    for key in config.encryption_keys:
-        key_id, colon, text = key.partition(":")
-        try:
-            size = len(base64.b64decode(text, validate=True))
-        except binascii.Error:
-            size = -1
-        if not key_id or not colon or size != _ENCRYPTION_KEY_BYTES:
-            raise StartError(
-                "bad value of CHATD_ENCRYPTION_KEYS: each key is id:base64 of 32 bytes,"
-                " like k1:$(openssl rand -base64 32)"
-            )
-
-
-def check_secret(secret: str, source: str) -> None:
-    """Raises StartError for a secret that can be guessed."""
-    raw = secret.encode()
-    if len(raw) < JWT_SECRET_BYTES:
-        raise StartError(
-            f"{source} is too short: {len(raw)} bytes, at least {JWT_SECRET_BYTES};"
-            " try `openssl rand -hex 32`"
-        )
-    if len(set(raw)) < 4:
-        raise StartError(
-            f"{source} is too simple: its bytes are nearly all alike; try `openssl rand -hex 32`"
-        )
-
-
-def _check_url(name: str, url: str, schemes: set[str]) -> None:
-    if url:
-        try:
-            parts = urlsplit(url)
-            good = parts.scheme in schemes and bool(parts.hostname)
-            _ = parts.port
-        except ValueError:
-            good = False
-        if not good:
-            raise StartError(
-                f"bad value of {name}: it must begin with {' or '.join(sorted(schemes))}:// and"
-                " name a host"
-            )
 
 
 def _without_password(url: str) -> str:

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Final, Self
 
-from chatd.config import check_secret
+from chatd.config_rules import check_secret
 from chatd.errors import StartError
 
 _LOCK: Final = "lock"

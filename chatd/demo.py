@@ -43,7 +43,7 @@ async def create(
     for index, one in enumerate(names):
         for other in names[index + 1 :]:
             await users.befriend(one, other, 0)
-    summaries = await store.summaries("alice", limit=1000, unread_cap=0)
+    summaries = await store.summaries("alice", limit=1000)
     if not any(summary.name == GROUP for summary in summaries):
         request = CreateGroup(name=GROUP, members=names, open=True, history=HistoryVisibility.ALL)
         outcome = await conversations.append_group(Principal("alice", "demo", 0), request)

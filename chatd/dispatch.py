@@ -26,7 +26,7 @@ from chatd.services.messages import Messages
 from chatd.services.presence import Presence
 from chatd.services.receipts import Receipts
 from chatd.services.refusals import refusal
-from chatd.services.subscriptions import Subscriptions
+from chatd.services.resume import Resumes
 from chatd.services.typing_status import TypingStatus
 from chatd.stores.ledger import Done, Entry, Outcome
 from protocol import pushes, requests
@@ -63,7 +63,7 @@ class Services(NamedTuple):
     messages: Messages
     changes: Changes
     conversations: Conversations
-    subscriptions: Subscriptions
+    resumes: Resumes
     receipts: Receipts
     typing_status: TypingStatus
     histories: Histories
@@ -90,7 +90,7 @@ class Dispatcher:
             requests.InitData: _with(services.bootstrap.init_data),
             requests.NewOneToOneChat: partial(_open_direct, services.conversations),
             requests.SubscribePresence: partial(_subscribe_presence, services.presence),
-            requests.Resume: partial(_resume, services.subscriptions),
+            requests.Resume: partial(_resume, services.resumes),
             requests.Typing: partial(_typing, services.typing_status),
             requests.Ping: _pong,
         }
@@ -208,10 +208,8 @@ async def _pong(caller: Caller, request: requests.Ping) -> pushes.Pong:
     return pushes.Pong(ref=request.ref)
 
 
-async def _resume(
-    subscriptions: Subscriptions, caller: Caller, request: requests.Resume
-) -> pushes.Success:
-    return await subscriptions.resume(caller.principal, caller.outbox, request)
+async def _resume(resumes: Resumes, caller: Caller, request: requests.Resume) -> pushes.Success:
+    return await resumes.resume(caller.principal, caller.outbox, request)
 
 
 async def _typing(typing_status: TypingStatus, caller: Caller, request: requests.Typing) -> None:

@@ -29,7 +29,15 @@ class BackendError(Exception):
 
 
 class StartError(Exception):
-    """The process cannot start; the message is one line that says what to do. Exit code 2."""
+    """The process cannot start; the message is one line that says what to do."""
+
+    exit_code = 2
+
+
+class BackendAway(StartError):
+    """A backend was not there for as long as a start waits: the same start may succeed later."""
+
+    exit_code = 1
 
 
 def invalid_field(field: str, problem: str) -> ChatError:

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 _LINE = "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> {message}"
 
 
-def configure(stream: TextIO = sys.stderr, level: str = "INFO") -> None:
-    """Send the log to a stream, and what libraries log through `logging` too, from WARNING on."""
+def configure(
+    stream: TextIO = sys.stderr, level: str = "INFO", *, worker: int | None = None
+) -> None:
+    """Send the log to a stream, and what libraries log through `logging` too, from WARNING on.
+
+    Of several processes that share a stream each puts its number to its lines.
+    """
     logger.remove()
+    logger.configure(extra={} if worker is None else {"worker": worker})
     if stream.isatty():
-        logger.add(stream, format=_LINE, level=level, backtrace=False, diagnose=False)
+        line = _LINE if worker is None else _LINE.replace("{message}", f"[{worker}] {{message}}")
+        logger.add(stream, format=line, level=level, backtrace=False, diagnose=False)
     else:
         logger.add(
             lambda message: _write_json(stream, message),
@@ -29,6 +36,8 @@ def configure(stream: TextIO = sys.stderr, level: str = "INFO") -> None:
     # It would advise to install a WebSocket library whenever somebody tries to
     # upgrade on the HTTP port.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # It tells of each attempt to connect, with a traceback; whoever uses it says what failed.
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
 
 

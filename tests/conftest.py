@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.backends import Backends
+from tests.support.keyspace import Keyspace, own_keyspace
 from tests.support.node import Node
 from tests.support.services import stop_services
 
@@ -45,6 +47,20 @@ def loop_reports() -> Iterator[list[str]]:
     finally:
         logger.removeHandler(collector)
     assert not collector.reports, "\n".join(collector.reports)
+
+
+@pytest.fixture(scope="session")
+def keyspace() -> Iterator[Keyspace]:
+    """A keyspace of Cassandra for the tests of the run; whoever uses it empties it first."""
+    with own_keyspace() as keyspace:
+        yield keyspace
+
+
+@pytest.fixture(scope="session")
+def backends() -> Iterator[Backends]:
+    """Real backends that tests of nodes share: the names of their users differ."""
+    with Backends() as backends:
+        yield backends
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from chatd.api.context import ApiContext
 from chatd.api.principal import principal_of
 from chatd.delivery.render import history_message
 from chatd.errors import invalid_field
-from chatd.services.bootstrap import unread
 from chatd.services.groups import MEMBERS_PAGE, Change
+from chatd.services.overviews import Overview
 from chatd.stores.conversation_store import Summary
 from protocol import limits
 from protocol.model import HistoryMessage, Role
@@ -90,13 +90,13 @@ async def list_conversations(
 ) -> ConversationPage:
     """The caller's conversations, by time of the last event, newest first. One that has
     a new event while pages are read moves to the first page."""
-    summaries = await context.groups.summaries(
+    found = await context.groups.overviews(
         principal_of(request), limit=limit + 1, after=None if cursor is None else _opened(cursor)
     )
-    page = summaries[:limit]
-    more = len(summaries) > limit
+    page = found[:limit]
+    more = len(found) > limit
     return ConversationPage(
-        [_conversation(summary) for summary in page], _cursor(page[-1]) if more else None
+        [_conversation(overview) for overview in page], _cursor(page[-1].summary) if more else None
     )
 
 
@@ -105,7 +105,7 @@ async def get_conversation(
     request: Request[Any, Any, Any], context: ApiContext, conversation_id: str
 ) -> Conversation:
     """One of the caller's conversations."""
-    return _conversation(await context.groups.summary(principal_of(request), conversation_id))
+    return _conversation(await context.groups.overview(principal_of(request), conversation_id))
 
 
 @patch("/{conversation_id:str}")
@@ -116,7 +116,7 @@ async def update_conversation(
     principal = principal_of(request)
     change = Change(name=data.name, topic=data.topic, avatar_url=data.avatar_url)
     await context.groups.update(principal, conversation_id, change)
-    return _conversation(await context.groups.summary(principal, conversation_id))
+    return _conversation(await context.groups.overview(principal, conversation_id))
 
 
 @get(["/{conversation_id:str}/members", "/{conversation_id:str}/receipts"])
@@ -203,9 +203,9 @@ def _next(members: list[Any], limit: int) -> str | None:
     return str(members[limit - 1].username) if len(members) > limit else None
 
 
-def _conversation(summary: Summary) -> Conversation:
-    membership = summary.membership
-    message = summary.last_message
+def _conversation(overview: Overview) -> Conversation:
+    summary, membership = overview.summary, overview.membership
+    message = overview.tail.last_message
     return Conversation(
         id=membership.conversation_id,
         type=membership.kind.value,
@@ -219,6 +219,6 @@ def _conversation(summary: Summary) -> Conversation:
         last_seq=summary.head,
         delivered_seq=membership.delivered,
         read_seq=membership.read,
-        unread=unread(summary),
+        unread=overview.unread,
         last_message=None if message is None else history_message(message),
     )

@@ -19,7 +19,7 @@ PUBLIC: Final = frozenset(
         for prefix in ("", "/api")
         for name in ("register", "login", "refresh")
     }
-    | {"/health", "/livez", "/metrics", "/openapi.json", "/docs"}
+    | {"/health", "/livez", "/readyz", "/ready", "/metrics", "/openapi.json", "/docs"}
 )
 PUBLIC_PREFIXES: Final = ("/docs/",)
 

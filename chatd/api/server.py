@@ -2,7 +2,7 @@
 
 import contextlib
 import socket as sockets
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, cast
 
 import uvicorn
@@ -13,9 +13,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
 from chatd import __version__
-from chatd.api import auth, blocks, conversations, devices, docs_page, problems
+from chatd.api import auth, blocks, conversations, devices, docs_page, problems, webhooks
 from chatd.api.context import ApiContext
-from chatd.api.health import health, metrics
+from chatd.api.health import health, livez, metrics, readyz
 from chatd.api.principal import Authentication
 from chatd.errors import BackendError, ChatError
 
@@ -43,7 +43,10 @@ def application(context: ApiContext) -> ASGIApp:
             conversations.router(),
             blocks.router(),
             *devices.routers(),
+            webhooks.router(),
             health,
+            livez,
+            readyz,
             metrics,
             openapi_json,
             docs,
@@ -93,9 +96,9 @@ class HttpServer:
     def is_accepting(self) -> bool:
         return self._server.started and not self._server.should_exit
 
-    async def serve(self, listener: sockets.socket) -> None:
-        """Serve on a bound socket until `stop`."""
-        await self._server.serve(sockets=[listener])
+    async def serve(self, listeners: Sequence[sockets.socket]) -> None:
+        """Serve on bound sockets until `stop`."""
+        await self._server.serve(sockets=list(listeners))
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -1,4 +1,9 @@
-"""Port Cache: what is cheap to lose and dear to look up."""
+"""Port Cache: what is cheap to lose and dear to look up.
+
+No call fails: while the cache is gone nothing is found in it, and what is put or dropped is not.
+So what must not be found again once it was dropped needs more than a cache: a version in its key,
+or a time to live that one can bear.
+"""
 
 from typing import Protocol
 

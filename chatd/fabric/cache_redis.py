@@ -17,7 +17,7 @@ class RedisCache:
         self._clock = clock
 
     async def get(self, key: str) -> bytes | None:
-        stored: bytes | None = await self._client.call("GET", _PREFIX + key)
+        stored: bytes | None = await self._client.try_call("GET", _PREFIX + key)
         if stored is None or int.from_bytes(stored[:_STAMP_BYTES], "big") <= self._clock.now_ms():
             return None
         return stored[_STAMP_BYTES:]
@@ -25,7 +25,7 @@ class RedisCache:
     async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
         ttl_ms = max(int(ttl_seconds * 1000), 1)
         stamp = (self._clock.now_ms() + ttl_ms).to_bytes(_STAMP_BYTES, "big")
-        await self._client.call("SET", _PREFIX + key, stamp + value, "PX", ttl_ms)
+        await self._client.try_call("SET", _PREFIX + key, stamp + value, "PX", ttl_ms)
 
     async def drop(self, key: str) -> None:
-        await self._client.call("DEL", _PREFIX + key)
+        await self._client.try_call("DEL", _PREFIX + key)

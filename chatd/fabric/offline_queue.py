@@ -1,10 +1,10 @@
-"""Port OfflineQueue: work for members who are away, done later and elsewhere.
+"""Port OfflineQueue: work for members who are away, done later and perhaps by another process.
 
-At most once: a job that is lost is no loss, since what is missing is told by the head against the
-cursor. A job may be done twice.
+Never the truth: what somebody lacks is told by the head against the cursor, so a job that is lost
+is no loss. A job may be done twice. Jobs hold ids and nothing else.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -16,18 +16,44 @@ class OfflineJob(NamedTuple):
     last: int
 
 
-Handler = Callable[[OfflineJob], Awaitable[None]]
+class PushJob(NamedTuple):
+    """Something waits for a user in a conversation: its webhook is to be told."""
+
+    username: str
+    conversation_id: str
+
+
+class TryAgain(Exception):
+    """A job cannot be done now and may be later; the message says why, in one line."""
+
+
+class Handlers(NamedTuple):
+    """What does the jobs. Each may raise BackendError; a push also TryAgain."""
+
+    note: Callable[[OfflineJob], Awaitable[None]]
+    push: Callable[[PushJob], Awaitable[None]]
 
 
 class OfflineQueue(Protocol):
-    async def start(self, handler: Handler) -> None:
-        """Begin to have jobs done; the handler may raise BackendError."""
+    async def start(self, handlers: Handlers) -> None:
+        """Begin. Where another process does the jobs, the handlers are not called."""
         ...
 
     async def stop(self) -> None:
-        """Do what waits, within a bounded time, and stop."""
+        """Do what waits in this process, or hand it over, within a bounded time, and stop."""
         ...
 
-    async def enqueue(self, jobs: list[OfflineJob]) -> None:
-        """Have the jobs done soon. Raises BackendError."""
+    def enqueue(self, jobs: Sequence[OfflineJob]) -> None:
+        """Have the jobs done soon. Nobody waits for it; what there is no room for, or no way to
+        hand over, is dropped and counted."""
+        ...
+
+    async def push(self, jobs: Sequence[PushJob]) -> None:
+        """Have the pushes made: at once, or when the queue's pause has passed since the last of
+        the same user and conversation began. At most one of them waits; what comes meanwhile is
+        left to it. One that fails is tried again a few times, after ever longer pauses.
+
+        Raises:
+            BackendError: some of the pushes were not taken.
+        """
         ...

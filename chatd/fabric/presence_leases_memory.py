@@ -1,14 +1,17 @@
 """The in-process PresenceLeases. Bounded by the number of connections, each of
 which holds one lease."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chatd.clock import Clock
 
 
 class MemoryPresenceLeases:
+    is_known = True
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.restored: Callable[[], None] | None = None
         self._leases: dict[str, dict[str, float]] = {}
 
     async def renew(self, username: str, holder: str, ttl_seconds: float) -> bool:
@@ -17,6 +20,13 @@ class MemoryPresenceLeases:
         was_online = any(end > now for end in holders.values())
         holders[holder] = now + ttl_seconds
         return not was_online
+
+    async def renew_all(self, leases: Sequence[tuple[str, str]], ttl_seconds: float) -> list[str]:
+        return [
+            username
+            for username, holder in leases
+            if await self.renew(username, holder, ttl_seconds)
+        ]
 
     async def release(self, username: str, holder: str) -> bool:
         now = self._clock.monotonic()
@@ -52,3 +62,6 @@ class MemoryPresenceLeases:
         for username in gone:
             del self._leases[username]
         return gone
+
+    async def check(self) -> None:
+        return

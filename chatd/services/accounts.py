@@ -24,6 +24,7 @@ from chatd.auth import (
 from chatd.clock import Clock
 from chatd.errors import ChatError, invalid_field
 from chatd.fabric.cache import Cache
+from chatd.fabric.name_filter import NameFilter, of_user
 from chatd.metrics import Metrics
 from chatd.services.control import Control
 from chatd.stores.user_store import Device, UsernameTaken, UserStore
@@ -69,6 +70,7 @@ class Accounts:
         *,
         registration: Registration,
         bcrypt_cost: int,
+        names: NameFilter,
     ) -> None:
         self._users = users
         self._cache = cache
@@ -78,6 +80,7 @@ class Accounts:
         self._metrics = metrics
         self._registration = registration
         self._bcrypt_cost = bcrypt_cost
+        self._names = names
         self._hashers = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="bcrypt")
         self._hashing = 0
         self._nobody = hash_password(secrets.token_urlsafe(16), bcrypt_cost)
@@ -117,7 +120,8 @@ class Accounts:
             raise ChatError(ErrorCode.USERNAME_TAKEN, f"the username {username} is taken")
         hashed = await self._hash(lambda: hash_password(password, self._bcrypt_cost))
         try:
-            await self._users.create(username, hashed, display_name, self._clock.now_ms())
+            async with self._names.entering(of_user(username)):
+                await self._users.create(username, hashed, display_name, self._clock.now_ms())
         except UsernameTaken:
             raise ChatError(ErrorCode.USERNAME_TAKEN, f"the username {username} is taken") from None
 
@@ -174,7 +178,7 @@ class Accounts:
         if everywhere:
             await self._users.revoke_all(principal.username, now_ms)
         await self._users.revoke_device(principal.username, principal.device_id, now_ms)
-        await self._control.revoked(principal.username, None if everywhere else principal.device_id)
+        self._control.revoked(principal.username, None if everywhere else principal.device_id)
 
     async def change_password(
         self, principal: Principal, current_password: str, new_password: str
@@ -195,7 +199,7 @@ class Accounts:
         hashed = await self._hash(lambda: hash_password(new_password, self._bcrypt_cost))
         now_ms = self._clock.now_ms()
         await self._users.change_password(username, hashed, principal.device_id, now_ms)
-        await self._control.revoked(username, None, besides=principal.device_id)
+        self._control.revoked(username, None, besides=principal.device_id)
         refresh_token = secrets.token_urlsafe(32)
         await self._users.renew_device(
             Device(
@@ -222,7 +226,7 @@ class Accounts:
         if device_id not in {device.device_id for device in devices}:
             return False
         await self._users.revoke_device(principal.username, device_id, self._clock.now_ms())
-        await self._control.revoked(principal.username, device_id)
+        self._control.revoked(principal.username, device_id)
         return True
 
     async def authenticate(self, token: str) -> Principal:
@@ -243,7 +247,12 @@ class Accounts:
         return principal
 
     async def exists(self, username: str) -> bool:
-        return await self.profile(username) is not None
+        if await self._names.is_absent(of_user(username)):
+            return False
+        exists = await self.profile(username) is not None
+        if not exists:
+            self._names.asked_in_vain(username)
+        return exists
 
     async def profile(self, username: str) -> User | None:
         """The user as others see it; None when there is no such account. May be

@@ -3,9 +3,10 @@
 from chatd.auth import Principal
 from chatd.delivery.render import history_message
 from chatd.services.accounts import Accounts
+from chatd.services.overviews import Overview, Overviews
 from chatd.services.presence import Presence, Seen
 from chatd.services.receipts import Receipts
-from chatd.stores.conversation_store import ConversationKind, ConversationStore, Summary
+from chatd.stores.conversation_store import ConversationKind
 from protocol import limits
 from protocol.model import ChatSummary, GroupSummary, PresenceStatus, User
 from protocol.pushes import InitData as InitDataReply
@@ -16,12 +17,12 @@ class Bootstrap:
     def __init__(
         self,
         accounts: Accounts,
-        conversations: ConversationStore,
+        overviews: Overviews,
         presence: Presence,
         receipts: Receipts,
     ) -> None:
         self._accounts = accounts
-        self._conversations = conversations
+        self._overviews = overviews
         self._presence = presence
         self._receipts = receipts
 
@@ -29,51 +30,47 @@ class Bootstrap:
         """The caller and its most recent conversations."""
         username = principal.username
         most = limits.INIT_DATA_CONVERSATIONS
-        summaries = await self._conversations.summaries(
-            username, limit=most + 1, unread_cap=limits.UNREAD_CAP
-        )
-        has_more = len(summaries) > most
-        summaries = summaries[:most]
-        peers = [summary.peer for summary in summaries if summary.peer is not None]
+        found = await self._overviews.newest(username, limit=most + 1)
+        overviews = found[:most]
+        peers = [one.summary.peer for one in overviews if one.summary.peer is not None]
         seen = await self._presence.look_for(principal, peers) if peers else {}
         return InitDataReply(
             ref=request.ref,
             user=await self._accounts.profile(username) or User(username=username),
             chats=[
-                await self._chat(username, summary, summary.peer, seen[summary.peer])
-                for summary in summaries
-                if summary.peer is not None
+                await self._chat(username, one, one.summary.peer, seen[one.summary.peer])
+                for one in overviews
+                if one.summary.peer is not None
             ],
             groups=[
-                self._group(username, summary)
-                for summary in summaries
-                if summary.membership.kind is ConversationKind.GROUP
+                self._group(username, one)
+                for one in overviews
+                if one.membership.kind is ConversationKind.GROUP
             ],
-            has_more=has_more,
+            has_more=len(found) > most,
         )
 
-    async def _chat(self, username: str, summary: Summary, peer: str, seen: Seen) -> ChatSummary:
+    async def _chat(self, username: str, overview: Overview, peer: str, seen: Seen) -> ChatSummary:
         profile = await self._accounts.profile(peer)
-        membership = summary.membership
+        membership, last = overview.membership, overview.tail.last_message
         return ChatSummary(
             chat_id=membership.conversation_id,
             peer=peer,
             display_name=None if profile is None else profile.display_name,
             is_online=seen.status is PresenceStatus.ONLINE,
             last_seen=seen.last_seen,
-            last_seq=summary.head,
+            last_seq=overview.summary.head,
             delivered_seq=self._receipts.known(
                 membership.conversation_id, username, membership.delivered
             ),
             read_seq=membership.read,
-            unread=unread(summary),
-            last_message=None
-            if summary.last_message is None
-            else history_message(summary.last_message),
+            unread=overview.unread,
+            last_message=None if last is None else history_message(last),
         )
 
-    def _group(self, username: str, summary: Summary) -> GroupSummary:
-        membership = summary.membership
+    def _group(self, username: str, overview: Overview) -> GroupSummary:
+        summary, membership = overview.summary, overview.membership
+        last = overview.tail.last_message
         return GroupSummary(
             group_id=membership.conversation_id,
             name=summary.name or "",
@@ -86,13 +83,6 @@ class Bootstrap:
                 membership.conversation_id, username, membership.delivered
             ),
             read_seq=membership.read,
-            unread=unread(summary),
-            last_message=None
-            if summary.last_message is None
-            else history_message(summary.last_message),
+            unread=overview.unread,
+            last_message=None if last is None else history_message(last),
         )
-
-
-def unread(summary: Summary) -> int | str:
-    """The count as clients are told it."""
-    return f"{limits.UNREAD_CAP}+" if summary.unread > limits.UNREAD_CAP else summary.unread

@@ -12,13 +12,13 @@ from chatd.errors import ChatError, invalid_field, not_a_member
 from chatd.events import AnyBody, EventKind, GroupUpdatedBody, MemberBody, RoleBody
 from chatd.services.conversations import check_group_name
 from chatd.services.journal import Journal
+from chatd.services.overviews import Overview, Overviews
 from chatd.services.refusals import refusal
 from chatd.stores.conversation_store import (
     ConversationKind,
     ConversationStore,
     Member,
     Membership,
-    Summary,
 )
 from chatd.stores.ledger import Entry, Outcome
 from protocol import limits
@@ -38,33 +38,32 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Groups:
-    def __init__(self, journal: Journal, store: ConversationStore, clock: Clock) -> None:
+    def __init__(
+        self, journal: Journal, store: ConversationStore, overviews: Overviews, clock: Clock
+    ) -> None:
         self._journal = journal
         self._store = store
+        self._overviews = overviews
         self._clock = clock
         self._nonces = ids.Nonces()
 
-    async def summary(self, principal: Principal, conversation_id: str) -> Summary:
+    async def overview(self, principal: Principal, conversation_id: str) -> Overview:
         """One of the caller's conversations.
 
         Raises:
             ChatError: NOT_A_MEMBER.
         """
-        summary = await self._store.summary(
-            conversation_id, principal.username, unread_cap=limits.UNREAD_CAP
-        )
-        if summary is None:
+        overview = await self._overviews.one(conversation_id, principal.username)
+        if overview is None:
             raise not_a_member()
-        return summary
+        return overview
 
-    async def summaries(
+    async def overviews(
         self, principal: Principal, *, limit: int, after: tuple[int, str] | None
-    ) -> list[Summary]:
+    ) -> list[Overview]:
         """The caller's conversations, newest first, from the one with this time and id
         on; at most `limit`."""
-        return await self._store.summaries(
-            principal.username, limit=limit, unread_cap=limits.UNREAD_CAP, after=after
-        )
+        return await self._overviews.newest(principal.username, limit=limit, after=after)
 
     async def members(
         self, principal: Principal, conversation_id: str, *, after: str, limit: int

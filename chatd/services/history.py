@@ -4,8 +4,8 @@ The same page that several ask for at once is read once. Limit: `PAGE_BYTES` of 
 that has more than one message; at the limit the page is short, and has more.
 """
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Coroutine
+from typing import Any, Final, NamedTuple
 
 from chatd import ids
 from chatd.auth import Principal
@@ -18,6 +18,7 @@ from chatd.services.presence import Presence, Seen
 from chatd.services.receipts import Receipts
 from chatd.services.shared_reads import SharedReads
 from chatd.services.standing import Standing, Standings
+from chatd.services.tails import Tails
 from chatd.stores import ledger as ledgers
 from chatd.stores.conversation_store import ConversationStore, Peer
 from protocol.model import HistoryMessage, PresenceStatus
@@ -41,8 +42,8 @@ class Histories:
         ledger: ledgers.Ledger,
         presence: Presence,
         receipts: Receipts,
-        moment: Callable[[], int],
         standings: Standings,
+        tails: Tails | None,
         names: NameFilter,
     ) -> None:
         self._accounts = accounts
@@ -50,9 +51,8 @@ class Histories:
         self._ledger = ledger
         self._presence = presence
         self._receipts = receipts
-        self._moment = moment
-        """Grows with every commit of this node."""
         self._standings = standings
+        self._tails = tails
         self._names = names
         self._reads: SharedReads[ledgers.Page] = SharedReads()
 
@@ -147,22 +147,34 @@ class Histories:
         return conversation_id, peer
 
     async def _page(self, conversation_id: str, standing: Standing, request: History) -> _Page:
+        stored = await self._stored(conversation_id, standing, request)
+        messages = _fitting(stored.messages, newest=request.after is None)
+        has_more = stored.has_more or len(messages) < len(stored.messages)
+        return _Page([history_message(message) for message in messages], has_more, stored.head)
+
+    async def _stored(
+        self, conversation_id: str, standing: Standing, request: History
+    ) -> ledgers.Page:
+        head, limit = standing.head, request.limit
         after = max(standing.floor, request.after or 0)
         is_newest = request.after is None
-        stored = await self._reads.read(
-            # Not shared across a commit: whoever has an ack finds its message.
-            (conversation_id, after, request.before, request.limit, is_newest, self._moment()),
-            lambda: self._ledger.page(
+
+        def read() -> Coroutine[Any, Any, ledgers.Page]:
+            if head is not None and is_newest and request.before is None and self._tails:
+                return self._tails.page(conversation_id, floor=after, limit=limit, head=head)
+            return self._ledger.page(
                 conversation_id,
                 after=after,
                 before=request.before,
-                limit=request.limit,
+                limit=limit,
                 newest=is_newest,
-            ),
-        )
-        messages = _fitting(stored.messages, newest=is_newest)
-        has_more = stored.has_more or len(messages) < len(stored.messages)
-        return _Page([history_message(message) for message in messages], has_more, stored.head)
+            )
+
+        if head is None:
+            return await read()
+        # With the head in it: whoever has an ack finds its message.
+        key = (conversation_id, after, request.before, limit, is_newest, head)
+        return await self._reads.read(key, read)
 
 
 def _fitting(messages: list[Message], *, newest: bool) -> list[Message]:

@@ -8,7 +8,7 @@ from chatd.clock import Clock
 from chatd.delivery.outbox import Outbox
 from chatd.errors import ChatError, invalid_field
 from chatd.events import EventKind, MessageBody
-from chatd.services.journal import Journal
+from chatd.services.gate import Gate
 from chatd.stores.ledger import Done, Entry
 from protocol import limits
 from protocol.errors import ErrorCode
@@ -18,8 +18,8 @@ _BYTES_PER_CHAR_MAX: Final = 4
 
 
 class Messages:
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        self._journal = journal
+    def __init__(self, gate: Gate, clock: Clock) -> None:
+        self._gate = gate
         self._clock = clock
         self._nonces = ids.Nonces()
 
@@ -74,19 +74,21 @@ class Messages:
             reply_to=request.reply_to,
             mentions=request.mentions or None,
         )
-        self._journal.submit(
-            Entry(
-                conversation_id,
-                kind,
-                sender,
-                body,
-                self._nonces.new(),
-                self._clock.now_ms(),
-                key=request.client_msg_id,
-                origin=origin,
-                done=done,
-            )
+        entry = Entry(
+            conversation_id,
+            kind,
+            sender,
+            body,
+            self._nonces.new(),
+            self._clock.now_ms(),
+            key=request.client_msg_id,
+            origin=origin,
+            done=done,
         )
+        if to is None:
+            self._gate.to_group(entry)
+        else:
+            self._gate.to_user(entry, to)
 
 
 def check_content(content: str) -> None:

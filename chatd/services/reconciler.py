@@ -66,7 +66,7 @@ class Reconciler:
             BackendError: the store failed.
         """
         self._mark, _ = await self._feed.since(None)
-        self._bus.reconnected = self._at_once.set
+        self._bus.reconnected = self._reconnected
         self._running = asyncio.get_running_loop().create_task(self._run(), name="reconciler")
 
     async def stop(self) -> None:
@@ -79,6 +79,10 @@ class Reconciler:
         """These may have events that nobody was told of."""
         if len(self._suspects) < SUSPECTS:
             self._suspects |= conversation_ids
+
+    def _reconnected(self) -> None:
+        self._at_once.set()
+        self._presence.refresh()
 
     async def _run(self) -> None:
         while True:

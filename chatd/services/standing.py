@@ -12,6 +12,8 @@ class Standing(NamedTuple):
     is_direct: bool
     floor: int
     """The user may read events above this number."""
+    head: int | None
+    """The conversation's last number; None when the store could not be asked."""
     since: int | None
     """Tells one membership from the next; None when the store could not be asked."""
 
@@ -44,7 +46,7 @@ class Standings:
         if membership is None:
             return None
         is_direct = membership.kind is ConversationKind.DIRECT
-        return Standing(is_direct, membership.floor, membership.joined_seq)
+        return Standing(is_direct, membership.floor, membership.head, membership.joined_seq)
 
     def _known(self, conversation_id: str, username: str) -> Standing | None:
         user = self._hub.users.get(username)
@@ -52,4 +54,4 @@ class Standings:
         if user is None or room is None or room.released is None:
             return None
         floor = user.floors.get(conversation_id, 0)
-        return Standing(room.is_direct, floor, None)
+        return Standing(room.is_direct, floor, None, None)

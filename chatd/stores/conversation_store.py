@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from enum import Enum, StrEnum, auto
 from typing import NamedTuple, Protocol
 
-from chatd.events import Message
 from protocol.errors import ErrorCode
 from protocol.model import HistoryVisibility, Role
 
@@ -30,6 +29,8 @@ class Membership(NamedTuple):
     delivered: int
     """Delivered cursor: everything up to it has reached the user."""
     read: int
+    head: int = 0
+    """The conversation's last number, where one membership was asked for."""
 
     @property
     def floor(self) -> int:
@@ -46,7 +47,7 @@ class Peer(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A conversation as a list of conversations shows it."""
+    """A conversation as a list of conversations shows it, but for its messages: `Ledger.tails`."""
 
     membership: Membership
     name: str | None
@@ -54,11 +55,6 @@ class Summary(NamedTuple):
     """The other user of a direct conversation."""
     member_count: int
     head: int
-    unread: int
-    """Messages of others after the read cursor, counted up to one above the cap that
-    the caller named."""
-    last_message: Message | None
-    """The newest message among the last 200 events."""
     topic: str | None
     avatar_url: str | None
     is_open: bool
@@ -131,20 +127,13 @@ class ConversationStore(Protocol):
         ...
 
     async def summaries(
-        self,
-        username: str,
-        *,
-        limit: int,
-        unread_cap: int,
-        after: tuple[int, str] | None = None,
+        self, username: str, *, limit: int, after: tuple[int, str] | None = None
     ) -> list[Summary]:
         """The user's conversations by time of the last event, newest first, then by id; at most
         `limit`, those that come after the one with this time and id."""
         ...
 
-    async def summary(
-        self, conversation_id: str, username: str, *, unread_cap: int
-    ) -> Summary | None:
+    async def summary(self, conversation_id: str, username: str) -> Summary | None:
         """One of the user's conversations; None when it is not there or the user is
         not in it."""
         ...
@@ -184,4 +173,8 @@ class ConversationStore(Protocol):
     async def sharing_a_group(self, username: str, others: Sequence[str]) -> set[str]:
         """Those of `others` who are in a group together with the user, without those of whom one
         has blocked the other."""
+        ...
+
+    async def group_ids(self, after: str, limit: int) -> list[str]:
+        """The ids of all groups that come after `after`, in byte order; at most `limit`."""
         ...

@@ -1,7 +1,7 @@
 """The ConversationStore on PostgreSQL."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Final
 
 from chatd import ids
 from chatd.stores.conversation_store import (
@@ -14,9 +14,8 @@ from chatd.stores.conversation_store import (
     Peer,
     Summary,
 )
-from chatd.stores.pool_postgres import Connection, Postgres, Row
+from chatd.stores.pool_postgres import Postgres, Row
 from chatd.stores.rows import membership_of_row
-from chatd.stores.rows_postgres import EVENT_COLUMNS, messages_of_rows
 from protocol.errors import ErrorCode
 from protocol.model import Role
 
@@ -24,6 +23,8 @@ _MEMBERSHIP: Final = (
     "SELECT m.conversation_id, c.kind, m.role, c.history, m.joined_seq, m.delivered, m.read{more}"
     " FROM member AS m JOIN conversation AS c USING (conversation_id){joins}"
 )
+_HEAD: Final = ", coalesce(head.last, 0)"
+_OF_HEAD: Final = " LEFT JOIN head USING (conversation_id)"
 _SUMMARY: Final = (
     _MEMBERSHIP.format(
         more=", name, member_count, head.last, topic, avatar_url, is_open, head.at,"
@@ -33,8 +34,6 @@ _SUMMARY: Final = (
     )
     + " WHERE m.username = $1"
 )
-_LAST_MESSAGE_WITHIN: Final = 200
-"""Events that are looked through for the newest message of a conversation."""
 
 
 class PostgresConversationStore:
@@ -49,11 +48,11 @@ class PostgresConversationStore:
 
     async def membership(self, conversation_id: str, username: str) -> Membership | None:
         sql = (
-            _MEMBERSHIP.format(more="", joins="")
+            _MEMBERSHIP.format(more=_HEAD, joins=_OF_HEAD)
             + " WHERE m.conversation_id = $1 AND m.username = $2"
         )
         row = await self._postgres.fetchrow(sql, conversation_id, username)
-        return None if row is None else membership_of_row(row)
+        return None if row is None else membership_of_row(row)._replace(head=row[7])
 
     async def peer(self, conversation_id: str, username: str) -> Peer | None:
         row = await self._postgres.fetchrow(
@@ -101,30 +100,20 @@ class PostgresConversationStore:
         return results
 
     async def summaries(
-        self,
-        username: str,
-        *,
-        limit: int,
-        unread_cap: int,
-        after: tuple[int, str] | None = None,
+        self, username: str, *, limit: int, after: tuple[int, str] | None = None
     ) -> list[Summary]:
         sql = (
             f"{_SUMMARY} AND (head.at < $2 OR (head.at = $2 AND m.conversation_id > $3))"
             " ORDER BY head.at DESC, m.conversation_id LIMIT $4"
         )
         at_ms, conversation_id = after or (2**62, "")
-        async with self._postgres.snapshot() as connection:
-            rows = await connection.fetch(sql, username, at_ms, conversation_id, limit)
-            return [await _summary(connection, username, row, unread_cap) for row in rows]
+        rows = await self._postgres.fetch(sql, username, at_ms, conversation_id, limit)
+        return [_summary(row) for row in rows]
 
-    async def summary(
-        self, conversation_id: str, username: str, *, unread_cap: int
-    ) -> Summary | None:
-        async with self._postgres.snapshot() as connection:
-            row = await connection.fetchrow(
-                f"{_SUMMARY} AND m.conversation_id = $2", username, conversation_id
-            )
-            return None if row is None else await _summary(connection, username, row, unread_cap)
+    async def summary(self, conversation_id: str, username: str) -> Summary | None:
+        sql = f"{_SUMMARY} AND m.conversation_id = $2"
+        row = await self._postgres.fetchrow(sql, username, conversation_id)
+        return None if row is None else _summary(row)
 
     async def members(self, conversation_id: str, *, after: str, limit: int) -> list[Member]:
         rows = await self._postgres.fetch(
@@ -216,35 +205,23 @@ class PostgresConversationStore:
         )
         return {row[0] for row in rows}
 
+    async def group_ids(self, after: str, limit: int) -> list[str]:
+        rows = await self._postgres.fetch(
+            "SELECT conversation_id FROM conversation WHERE kind = 'group'"
+            " AND conversation_id > $1 ORDER BY conversation_id LIMIT $2",
+            after,
+            limit,
+        )
+        return [row[0] for row in rows]
 
-async def _summary(connection: Connection, username: str, row: Row, unread_cap: int) -> Summary:
-    membership = membership_of_row(row)
-    conversation_id: Any = membership.conversation_id
-    unread = await connection.fetchval(
-        "SELECT count(*) FROM (SELECT 1 FROM ledger AS l WHERE conversation_id = $1 AND seq > $2"
-        " AND sender <> $3 AND kind IN (1, 2) AND NOT EXISTS (SELECT 1 FROM message_state AS s"
-        " WHERE s.conversation_id = l.conversation_id AND s.seq = l.seq"
-        " AND deleted_seq IS NOT NULL) LIMIT $4) AS counted",
-        conversation_id,
-        max(membership.read, membership.floor),
-        username,
-        unread_cap + 1,
-    )
-    last = await connection.fetch(
-        f"SELECT {EVENT_COLUMNS} FROM ledger WHERE conversation_id = $1 AND seq > $2"
-        " AND kind IN (1, 2) ORDER BY seq DESC LIMIT 1",
-        conversation_id,
-        max(membership.floor, row["last"] - _LAST_MESSAGE_WITHIN),
-    )
-    messages = await messages_of_rows(connection, conversation_id, last)
+
+def _summary(row: Row) -> Summary:
     return Summary(
-        membership,
+        membership_of_row(row),
         row["name"],
         row["peer"],
         row["member_count"],
         row["last"],
-        unread,
-        messages[0] if messages else None,
         row["topic"],
         row["avatar_url"],
         row["is_open"],

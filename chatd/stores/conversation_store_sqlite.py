@@ -16,15 +16,7 @@ from chatd.stores.conversation_store import (
     Summary,
 )
 from chatd.stores.rows import membership_of_row
-from chatd.stores.rows_sqlite import (
-    EVENT_COLUMNS,
-    MESSAGE_KINDS,
-    NOT_DELETED,
-    insert_direct,
-    is_blocked,
-    messages_of_rows,
-    other_member,
-)
+from chatd.stores.rows_sqlite import insert_direct, is_blocked, other_member
 from chatd.stores.thread_sqlite import SqliteThread
 from protocol.errors import ErrorCode
 from protocol.model import Role
@@ -33,6 +25,8 @@ _MEMBERSHIP: Final = (
     "SELECT member.conversation_id, kind, role, history, joined_seq, delivered, read{more}"
     " FROM member JOIN conversation USING (conversation_id){joins}"
 )
+_HEAD: Final = ", coalesce(head.last, 0)"
+_OF_HEAD: Final = " LEFT JOIN head USING (conversation_id)"
 _SUMMARY: Final = (
     _MEMBERSHIP.format(
         more=", name, member_count, head.last, topic, avatar_url, is_open, head.at,"
@@ -43,8 +37,6 @@ _SUMMARY: Final = (
     )
     + " WHERE member.username = ?"
 )
-_LAST_MESSAGE_WITHIN: Final = 200
-"""Events that are looked through for the newest message of a conversation."""
 
 
 class SqliteConversationStore:
@@ -64,13 +56,13 @@ class SqliteConversationStore:
 
     async def membership(self, conversation_id: str, username: str) -> Membership | None:
         sql = (
-            _MEMBERSHIP.format(more="", joins="")
+            _MEMBERSHIP.format(more=_HEAD, joins=_OF_HEAD)
             + " WHERE member.conversation_id = ? AND username = ?"
         )
 
         def job(connection: sqlite3.Connection) -> Membership | None:
             row = connection.execute(sql, (conversation_id, username)).fetchone()
-            return None if row is None else membership_of_row(row)
+            return None if row is None else membership_of_row(row)._replace(head=row[7])
 
         return await self._reader.submit(job)
 
@@ -108,12 +100,7 @@ class SqliteConversationStore:
         return await self._writer.submit(job)
 
     async def summaries(
-        self,
-        username: str,
-        *,
-        limit: int,
-        unread_cap: int,
-        after: tuple[int, str] | None = None,
+        self, username: str, *, limit: int, after: tuple[int, str] | None = None
     ) -> list[Summary]:
         sql = (
             f"{_SUMMARY} AND (head.at < ? OR (head.at = ? AND member.conversation_id > ?))"
@@ -123,19 +110,16 @@ class SqliteConversationStore:
         arguments = (username, at_ms, at_ms, conversation_id, limit)
 
         def job(connection: sqlite3.Connection) -> list[Summary]:
-            rows = connection.execute(sql, arguments).fetchall()
-            return [_summary(connection, username, row, unread_cap) for row in rows]
+            return [_summary(row) for row in connection.execute(sql, arguments)]
 
         return await self._reader.submit(job)
 
-    async def summary(
-        self, conversation_id: str, username: str, *, unread_cap: int
-    ) -> Summary | None:
+    async def summary(self, conversation_id: str, username: str) -> Summary | None:
         sql = f"{_SUMMARY} AND member.conversation_id = ?"
 
         def job(connection: sqlite3.Connection) -> Summary | None:
             row = connection.execute(sql, (username, conversation_id)).fetchone()
-            return None if row is None else _summary(connection, username, row, unread_cap)
+            return None if row is None else _summary(row)
 
         return await self._reader.submit(job)
 
@@ -242,6 +226,17 @@ class SqliteConversationStore:
 
         return await self._reader.submit(job)
 
+    async def group_ids(self, after: str, limit: int) -> list[str]:
+        def job(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT conversation_id FROM conversation WHERE kind = 'group'"
+                " AND conversation_id > ? ORDER BY conversation_id LIMIT ?",
+                (after, limit),
+            )
+            return [row[0] for row in rows]
+
+        return await self._reader.submit(job)
+
 
 def _advance(connection: sqlite3.Connection, move: Move) -> Moved:
     key = (move.conversation_id, move.username)
@@ -275,37 +270,14 @@ def _advance(connection: sqlite3.Connection, move: Move) -> Moved:
     return Moved(None, head, kind, came_from, peer, member_count)
 
 
-def _summary(
-    connection: sqlite3.Connection, username: str, row: tuple[Any, ...], unread_cap: int
-) -> Summary:
-    membership = membership_of_row(row)
+def _summary(row: tuple[Any, ...]) -> Summary:
     name, member_count, head, topic, avatar_url, is_open, at_ms, peer = row[7:]
-    (unread,) = connection.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM ledger"
-        " WHERE conversation_id = ? AND seq > ? AND sender <> ?"
-        f" AND kind IN {MESSAGE_KINDS} AND {NOT_DELETED} LIMIT ?)",
-        (
-            membership.conversation_id,
-            max(membership.read, membership.floor),
-            username,
-            unread_cap + 1,
-        ),
-    ).fetchone()
-    last = connection.execute(
-        f"SELECT {EVENT_COLUMNS} FROM ledger"
-        f" WHERE conversation_id = ? AND seq > ? AND kind IN {MESSAGE_KINDS}"
-        " ORDER BY seq DESC LIMIT 1",
-        (membership.conversation_id, max(membership.floor, head - _LAST_MESSAGE_WITHIN)),
-    ).fetchall()
-    messages = messages_of_rows(connection, membership.conversation_id, last)
     return Summary(
-        membership,
+        membership_of_row(row),
         name,
         peer,
         member_count,
         head,
-        unread,
-        messages[0] if messages else None,
         topic,
         avatar_url,
         bool(is_open),

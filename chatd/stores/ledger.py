@@ -8,13 +8,17 @@ been stored: repeating an entry with the same key is safe.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from chatd.events import AnyBody, Event, EventKind, Message
 from chatd.ids import Place
 from protocol.errors import ErrorCode
+
+LAST_MESSAGE_WITHIN: Final = 200
+"""Events that are looked through for the newest message of a conversation."""
+POSTS: Final = 1_000
 
 Done = Callable[["Entry", "Outcome"], None]
 
@@ -40,6 +44,9 @@ class Entry(msgspec.Struct, gc=False):
     """The message that a change is about."""
     version: int | None = None
     """Of an edit: the version that its maker has seen; another one is a conflict."""
+    author: str | None = None
+    """Of a change: who posted the message, where the store that numbers events may not have it
+    any more. Set by the ledger itself."""
     done: Done | None = None
     """Called once on the loop with the outcome, before the event is handed to delivery."""
 
@@ -69,6 +76,30 @@ class Page(NamedTuple):
     has_more: bool
     """There are others in the range that was asked for."""
     head: int
+
+
+class Wanted(NamedTuple):
+    """A conversation of a user, and the moment for which its tail is wanted."""
+
+    conversation_id: str
+    head: int
+    """The moment: nothing above it counts."""
+    floor: int
+    """The user may read events above it."""
+    read: int
+    """The user's read cursor."""
+    unread_cap: int
+
+
+class Tail(NamedTuple):
+    """What a user's list of conversations shows of the messages of one."""
+
+    unread: int
+    """Messages of others after the read cursor that were not deleted, counted up to one above
+    the cap."""
+    last_message: Message | None
+    """The newest message among the last `LAST_MESSAGE_WITHIN` events, with what has become of it
+    by now."""
 
 
 class Ledger(Protocol):
@@ -106,7 +137,15 @@ class Ledger(Protocol):
 
     async def posts(self, conversation_id: str, *, after: int, up_to: int) -> list[tuple[int, str]]:
         """Number and sender of the messages with `after < seq <= up_to`, the newest
-        1,000 of them."""
+        `POSTS` of them."""
+        ...
+
+    async def tails(self, username: str, wanted: Sequence[Wanted]) -> list[Tail]:
+        """What a user's list shows of the messages of these conversations, in their order.
+
+        Only what is at or below the `head` of each counts: a message that was deleted by an event
+        above it is counted. So a tail is of the moment of a Summary that was read before.
+        """
         ...
 
     async def heads(self, conversation_ids: Sequence[str]) -> dict[str, int]:

@@ -10,13 +10,9 @@ from loguru import logger
 from chatd.errors import BackendError
 from chatd.events import Event, EventKind
 from chatd.stores.admission_sqlite import Admission
-from chatd.stores.ledger import Entry, Outcome, Page
+from chatd.stores.ledger import LAST_MESSAGE_WITHIN, POSTS, Entry, Outcome, Page, Tail, Wanted
 from chatd.stores.rows import event_of_row
-from chatd.stores.rows_sqlite import (
-    EVENT_COLUMNS,
-    MESSAGE_KINDS,
-    messages_of_rows,
-)
+from chatd.stores.rows_sqlite import EVENT_COLUMNS, MESSAGE_KINDS, messages_of_rows
 from chatd.stores.thread_sqlite import SqliteThread, write_rows
 from protocol.errors import ErrorCode
 
@@ -30,7 +26,17 @@ _INSERT_CHANGE: Final = (
     "INSERT INTO ledger (conversation_id, seq, nonce, sender, key, kind, body, mac, at, target,"
     " version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_POSTS: Final = 1_000
+_UNREAD: Final = (
+    "SELECT count(*) FROM (SELECT 1 FROM ledger WHERE conversation_id = ? AND seq > ?"
+    f" AND seq <= ? AND sender <> ? AND kind IN {MESSAGE_KINDS}"
+    " AND NOT EXISTS (SELECT 1 FROM message_state AS changed"
+    " WHERE changed.conversation_id = ledger.conversation_id AND changed.seq = ledger.seq"
+    " AND deleted_seq <= ?) LIMIT ?)"
+)
+_LAST_MESSAGE: Final = (
+    f"SELECT {EVENT_COLUMNS} FROM ledger WHERE conversation_id = ? AND seq > ? AND seq <= ?"
+    f" AND kind IN {MESSAGE_KINDS} ORDER BY seq DESC LIMIT 1"
+)
 _SCRUB_SECONDS: Final = 1.0
 """From a delete until the old pages of the write-ahead log are thrown away."""
 
@@ -123,9 +129,15 @@ class SqliteLedger:
         def job(connection: sqlite3.Connection) -> list[tuple[int, str]]:
             return connection.execute(
                 "SELECT seq, sender FROM ledger WHERE conversation_id = ? AND seq > ? AND seq <= ?"
-                f" AND kind IN {MESSAGE_KINDS} ORDER BY seq DESC LIMIT {_POSTS}",
+                f" AND kind IN {MESSAGE_KINDS} ORDER BY seq DESC LIMIT {POSTS}",
                 (conversation_id, after, up_to),
             ).fetchall()
+
+        return await self._reader.submit(job)
+
+    async def tails(self, username: str, wanted: Sequence[Wanted]) -> list[Tail]:
+        def job(connection: sqlite3.Connection) -> list[Tail]:
+            return [_tail(connection, username, one) for one in wanted]
 
         return await self._reader.submit(job)
 
@@ -245,3 +257,15 @@ def _first_with_key(connection: sqlite3.Connection, entry: Entry) -> Outcome | N
     if row[2] != entry.mac:
         return Outcome(ErrorCode.CLIENT_MSG_ID_REUSED)
     return Outcome(seq=row[0], nonce=row[1], at_ms=row[3], duplicate=True)
+
+
+def _tail(connection: sqlite3.Connection, username: str, wanted: Wanted) -> Tail:
+    conversation_id, head, floor, read, unread_cap = wanted
+    (unread,) = connection.execute(
+        _UNREAD, (conversation_id, max(read, floor), head, username, head, unread_cap + 1)
+    ).fetchone()
+    last = connection.execute(
+        _LAST_MESSAGE, (conversation_id, max(floor, head - LAST_MESSAGE_WITHIN), head)
+    ).fetchall()
+    messages = messages_of_rows(connection, conversation_id, last)
+    return Tail(unread, messages[0] if messages else None)

@@ -35,11 +35,33 @@ async def migrate(postgres: Postgres) -> list[str]:
     return names
 
 
+async def check(postgres: Postgres) -> None:
+    """Look whether the schema is that of this version, and change nothing.
+
+    Raises:
+        StartError: it is not; the message says what to do.
+        BackendError: the database cannot be reached.
+    """
+    if await postgres.fetchval("SELECT to_regclass('applied_schema') IS NULL"):
+        raise StartError("the database has no schema yet: run `chatd migrate`")
+    async with postgres.connection() as connection:
+        applied = await _read_applied(connection)
+    files = schema_files("sql/postgres")
+    _check_applied(files, applied)
+    missing = [file.name for file in files if file.name not in applied]
+    if missing:
+        raise StartError(f"the database lacks {', '.join(missing)}: run `chatd migrate`")
+
+
 async def _applied(connection: Connection) -> dict[str, str]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS applied_schema (name text PRIMARY KEY, checksum text NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT now())"
     )
+    return await _read_applied(connection)
+
+
+async def _read_applied(connection: Connection) -> dict[str, str]:
     rows = await connection.fetch("SELECT name, checksum FROM applied_schema")
     return {row["name"]: row["checksum"] for row in rows}
 
@@ -47,12 +69,7 @@ async def _applied(connection: Connection) -> dict[str, str]:
 async def _apply(
     connection: Connection, files: list[SchemaFile], applied: dict[str, str]
 ) -> list[str]:
-    unknown = sorted(applied.keys() - {file.name for file in files})
-    if unknown:
-        raise StartError(
-            f"the database was made by a newer chatd (schema {unknown[-1]});"
-            " run that version or a newer one"
-        )
+    _check_applied(files, applied)
     names: list[str] = []
     for file in files:
         if file.name not in applied:
@@ -63,9 +80,20 @@ async def _apply(
                 file.checksum,
             )
             names.append(file.name)
-        elif applied[file.name] != file.checksum:
+    return names
+
+
+def _check_applied(files: list[SchemaFile], applied: dict[str, str]) -> None:
+    """Raises StartError: what was applied is not of these files."""
+    unknown = sorted(applied.keys() - {file.name for file in files})
+    if unknown:
+        raise StartError(
+            f"the database was made by a newer chatd (schema {unknown[-1]});"
+            " run that version or a newer one"
+        )
+    for file in files:
+        if applied.get(file.name, file.checksum) != file.checksum:
             raise StartError(
                 f"{file.name} was changed after it was applied to the database;"
                 " restore it from the release"
             )
-    return names

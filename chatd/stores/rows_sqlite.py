@@ -10,10 +10,6 @@ EVENT_COLUMNS: Final = (
     "ledger.conversation_id, ledger.seq, nonce, kind, sender, body, at, coalesce(version, 0)"
 )
 MESSAGE_KINDS: Final = f"({EventKind.DIRECT_MESSAGE.value}, {EventKind.GROUP_MESSAGE.value})"
-NOT_DELETED: Final = (
-    "NOT EXISTS (SELECT 1 FROM message_state AS changed WHERE changed.conversation_id ="
-    " ledger.conversation_id AND changed.seq = ledger.seq AND deleted_seq IS NOT NULL)"
-)
 
 
 def messages_of_rows(

@@ -130,3 +130,16 @@ class UserStore(Protocol):
         """Identifies this body of data: made once with the store, new after a
         restore from backup."""
         ...
+
+    async def usernames(self, after: str, limit: int) -> list[str]:
+        """The names of all accounts that come after `after`, by name; at most `limit`."""
+        ...
+
+    async def names_epoch(self) -> str:
+        """What a shared name filter must have been built for to be trusted: no two bodies of data
+        have the same, and a restored one (log_id) has another."""
+        ...
+
+    async def renew_names_epoch(self) -> None:
+        """Give the names a new epoch: a name that no filter may have is about to be made."""
+        ...

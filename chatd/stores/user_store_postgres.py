@@ -12,6 +12,7 @@ from chatd.stores.user_store import Account, Credentials, Device, UsernameTaken
 
 _DEVICE: Final = "device_id, username, created_at, refresh_hash, refresh_expires_at, name"
 _DEVICES_LISTED: Final = 1_000
+_NOTE_REVOKED: Final = "INSERT INTO notice (kind, username, besides) VALUES ('revoked', $1, $2)"
 
 
 class PostgresUserStore:
@@ -72,10 +73,12 @@ class PostgresUserStore:
 
     async def revoke_device(self, username: str, device_id: str, at_ms: int) -> None:
         await self._postgres.execute(
-            "INSERT INTO device AS d (device_id, username, created_at, revoked_at)"
+            "WITH revoked AS (INSERT INTO device AS d (device_id, username, created_at, revoked_at)"
             " VALUES ($1, $2, $3, $3) ON CONFLICT (device_id) DO UPDATE"
             " SET revoked_at = coalesce(d.revoked_at, excluded.revoked_at), refresh_hash = NULL"
-            " WHERE d.username = excluded.username",
+            " WHERE d.username = excluded.username RETURNING device_id, username)"
+            " INSERT INTO notice (kind, username, device_id)"
+            " SELECT 'revoked', username, device_id FROM revoked",
             device_id,
             username,
             at_ms,
@@ -94,6 +97,7 @@ class PostgresUserStore:
                 at_ms,
                 username,
             )
+            await connection.execute(_NOTE_REVOKED, username, None)
 
     async def devices(self, username: str) -> list[Device]:
         rows = await self._postgres.fetch(
@@ -122,6 +126,7 @@ class PostgresUserStore:
                 username,
                 keep_device,
             )
+            await connection.execute(_NOTE_REVOKED, username, keep_device)
 
     async def renew_device(self, device: Device) -> None:
         await self._postgres.execute(
@@ -170,8 +175,10 @@ class PostgresUserStore:
 
     async def block(self, username: str, blocked: str, at_ms: int) -> bool:
         changed = await self._postgres.execute(
-            "INSERT INTO block (username, blocked, since) VALUES ($1, $2, $3)"
-            " ON CONFLICT DO NOTHING",
+            "WITH added AS (INSERT INTO block (username, blocked, since) VALUES ($1, $2, $3)"
+            " ON CONFLICT DO NOTHING RETURNING username, blocked)"
+            " INSERT INTO notice (kind, username, other)"
+            " SELECT 'parted', username, blocked FROM added",
             username,
             blocked,
             at_ms,
@@ -216,6 +223,34 @@ class PostgresUserStore:
             )
             value = await connection.fetchval("SELECT value FROM meta WHERE key = 'log_id'")
         return str(value)
+
+    async def usernames(self, after: str, limit: int) -> list[str]:
+        rows = await self._postgres.fetch(
+            "SELECT username FROM account WHERE username > $1 ORDER BY username LIMIT $2",
+            after,
+            limit,
+        )
+        return _names(rows)
+
+    async def names_epoch(self) -> str:
+        while True:
+            rows = await self._postgres.fetch(
+                "SELECT value FROM meta WHERE key IN ('log_id', 'names_epoch') ORDER BY key"
+            )
+            if len(rows) == 2:
+                return ".".join(row[0] for row in rows)
+            await self.log_id()
+            await self._postgres.execute(
+                "INSERT INTO meta (key, value) VALUES ('names_epoch', $1) ON CONFLICT DO NOTHING",
+                secrets.token_hex(8),
+            )
+
+    async def renew_names_epoch(self) -> None:
+        await self._postgres.execute(
+            "INSERT INTO meta (key, value) VALUES ('names_epoch', $1)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            secrets.token_hex(8),
+        )
 
 
 def _names(rows: list[Row]) -> list[str]:

@@ -253,3 +253,36 @@ class SqliteUserStore:
             return str(value)
 
         return await self._writer.submit(job)
+
+    async def usernames(self, after: str, limit: int) -> list[str]:
+        def job(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT username FROM account WHERE username > ? ORDER BY username LIMIT ?",
+                (after, limit),
+            )
+            return [row[0] for row in rows]
+
+        return await self._reader.submit(job)
+
+    async def names_epoch(self) -> str:
+        def job(connection: sqlite3.Connection) -> str:
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES ('names_epoch', ?) ON CONFLICT DO NOTHING",
+                (secrets.token_hex(8),),
+            )
+            (value,) = connection.execute(
+                "SELECT value FROM meta WHERE key = 'names_epoch'"
+            ).fetchone()
+            return str(value)
+
+        return f"{await self.log_id()}.{await self._writer.submit(job)}"
+
+    async def renew_names_epoch(self) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES ('names_epoch', ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (secrets.token_hex(8),),
+            )
+
+        await self._writer.submit(job)

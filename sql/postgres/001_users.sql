@@ -47,9 +47,23 @@ CREATE TABLE block (
     PRIMARY KEY (username, blocked)
 );
 
--- Whether one of two users has blocked the other.
+-- Whether one of two users has blocked the other. Not in SQL: that would be parsed again by every call.
 CREATE FUNCTION is_blocked(one ident, other ident) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT EXISTS (SELECT 1 FROM block WHERE (username = one AND blocked = other)
-                                          OR (username = other AND blocked = one))
-$$;
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM block WHERE (username = one AND blocked = other)
+                                          OR (username = other AND blocked = one));
+END $$;
+
+-- What every node must hear of within a second or two, written in the commit of what it tells; the bus
+-- tells first. Old ones are thrown away.
+CREATE TABLE notice (
+    kind      text NOT NULL CHECK (kind IN ('revoked', 'parted')),
+    username  ident NOT NULL,
+    device_id ident,                                 -- revoked: one device, or all
+    besides   ident,                                 -- revoked: a device that stays
+    other     ident,                                 -- parted: one of the two has blocked the other
+    at        timestamptz NOT NULL DEFAULT now(),
+    xid       xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX notice_for_feed ON notice (xid);

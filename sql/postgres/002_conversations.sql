@@ -12,6 +12,8 @@ CREATE TABLE conversation (
     created_at      bigint NOT NULL,
     member_count    integer NOT NULL
 );
+-- Groups are few beside direct conversations, and are listed when a name filter is built.
+CREATE INDEX conversation_group ON conversation (conversation_id) WHERE kind = 'group';
 
 -- A member who leaves loses the row. `delivered` and `read` only move forward.
 CREATE TABLE member (

@@ -9,37 +9,36 @@ CREATE TABLE head (
 -- The last days of it; what is older lives in the message store alone.
 CREATE TABLE ledger (
     day             date NOT NULL,
-    conversation_id ident NOT NULL,
+    kind            smallint NOT NULL,
     seq             bigint NOT NULL,
     nonce           bigint NOT NULL,                     -- the random bits of the message id
-    sender          ident NOT NULL,
-    key             text,                                -- clientMsgId
-    kind            smallint NOT NULL,
-    body            bytea NOT NULL,
-    mac             bytea,                               -- keyed hash of the plain body, when there is a key
     at              bigint NOT NULL,
+    batch           bigint NOT NULL,                     -- the call that brought it; the writer counts them
+    xid             xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    conversation_id ident NOT NULL,
+    sender          ident NOT NULL,
+    writer          ident NOT NULL,                      -- the process that puts it into the message store
+    key             text,                                -- clientMsgId
+    mac             bytea,                               -- keyed hash of the plain body, when there is a key
+    body            bytea NOT NULL,
     target          bigint,                              -- the message that the event changes
     version         integer,                             -- the version that the event made of it
-    writer          ident NOT NULL,                      -- the process that puts it into the message store
-    xid             xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    emoji           text,                                -- of a reaction
+    is_removal      boolean,                             -- of a reaction that is taken back
     PRIMARY KEY (day, conversation_id, seq)
 ) PARTITION BY RANGE (day);
 CREATE INDEX ledger_by_key ON ledger (conversation_id, sender, key) WHERE key IS NOT NULL;
 CREATE INDEX ledger_by_target ON ledger (conversation_id, target) WHERE target IS NOT NULL;
+CREATE INDEX ledger_by_batch ON ledger (writer, batch);
+-- What no node may miss for long: who is in a conversation changed, or a message was deleted.
+CREATE INDEX ledger_for_feed ON ledger (xid) WHERE kind IN (3, 4, 5, 7) OR (kind = 1 AND seq = 1);
 
--- Make the partitions of today and of the days to come, before they are needed.
-CREATE FUNCTION make_partitions(days integer) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    today date := (now() AT TIME ZONE 'UTC')::date;
-    day   date;
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('chatd partitions'));
-    FOR day IN SELECT today + n FROM generate_series(0, days) AS n LOOP
-        EXECUTE format(
-            'CREATE TABLE IF NOT EXISTS %I PARTITION OF ledger FOR VALUES FROM (%L) TO (%L)',
-            'ledger_' || to_char(day, 'YYYYMMDD'), day, day + 1);
-    END LOOP;
-END $$;
+-- Up to which batch, without a gap, the message store has what a process wrote.
+CREATE TABLE writer (
+    writer  ident PRIMARY KEY,
+    stored  bigint NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT now()           -- its last sign of life
+) WITH (fillfactor = 50);
 
 -- What became of a message since it was posted; written in the commit of the event that says so.
 CREATE TABLE message_state (

@@ -73,111 +73,124 @@ BEGIN
     RETURN admitted();
 END $$;
 
--- Check, number and store events; one row for each, in any order, `n` is its place in the arrays. Conversations
--- are taken in order, each head locked before anything of it is looked at; entries of one conversation are
--- numbered in the order of the arrays.
+-- Check, number and store events; a row for each, in their order. They come in the order of their conversations,
+-- by bytes, so that two calls never wait for each other; entries of one conversation are numbered as they come.
+-- Each head is locked before anything of its conversation is looked at, by later statements: one statement would
+-- look with a snapshot from before the lock. For an event that was there already, `nonce` and `at` are its own.
 CREATE FUNCTION append(
-    of_writer text, c text[], k smallint[], s text[], keys text[], macs bytea[], nonces bigint[], bodies bytea[],
-    ats bigint[], facts jsonb[]
+    of_writer text, of_batch bigint, c text[], k smallint[], s text[], tos text[], keys text[], macs bytea[],
+    nonces bigint[], bodies bytea[], ats bigint[], facts jsonb[]
 ) RETURNS TABLE (
-    n integer, code text, detail text, seq bigint, nonce bigint, at bigint, duplicate boolean,
-    befriended boolean, version integer
+    code text, detail text, seq bigint, nonce bigint, at bigint, befriended boolean, version integer
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     today   date := (now() AT TIME ZONE 'UTC')::date;
-    cur     ident := NULL;
+    cur     text := NULL;
     l       bigint;
     l0      bigint;
     last_at bigint;
-    m       record;
-    x       integer;
+    written boolean;
+    joined  bigint;
+    mac     bytea;
     v       verdict;
-    q       record;
-    peer    ident;
-    their   text;
 BEGIN
-    FOR x IN SELECT o FROM unnest(c) WITH ORDINALITY AS u(cc, o) ORDER BY cc COLLATE "C", o LOOP
+    FOR x IN 1 .. cardinality(c) LOOP
         IF cur IS DISTINCT FROM c[x] THEN
             IF l > l0 THEN UPDATE head SET last = l, at = last_at WHERE conversation_id = cur; END IF;
             cur := c[x];
-            l := NULL;
             SELECT last INTO l FROM head WHERE conversation_id = cur FOR UPDATE;
             l0 := l;
         END IF;
-        n := x; code := NULL; detail := ''; duplicate := false; befriended := false; version := NULL;
-        seq := 0; nonce := 0; at := 0;
-        v := NULL;
-        IF k[x] = 1 THEN
-            peer := facts[x]->>'to';
-            IF l IS NULL THEN
-                IF is_blocked(s[x], peer) THEN v := refused('BLOCKED', peer);
-                ELSIF NOT make_direct(cur, s[x], peer, ats[x]) THEN v := refused('NO_SUCH_USER', peer);
-                ELSE
+        befriended := false;
+        IF k[x] <= 2 THEN
+            IF k[x] = 1 THEN
+                PERFORM 1 FROM block WHERE (username = s[x] AND blocked = tos[x])
+                                        OR (username = tos[x] AND blocked = s[x]);
+                IF FOUND THEN
+                    code := 'BLOCKED'; detail := tos[x];
+                    RETURN NEXT;
+                    CONTINUE;
+                END IF;
+                IF l IS NULL THEN
+                    IF NOT make_direct(cur, s[x], tos[x], ats[x]) THEN
+                        code := 'NO_SUCH_USER'; detail := tos[x];
+                        RETURN NEXT;
+                        CONTINUE;
+                    END IF;
                     SELECT last INTO l FROM head WHERE conversation_id = cur FOR UPDATE;
                     l0 := l;
                 END IF;
-            ELSIF is_blocked(s[x], peer) THEN v := refused('BLOCKED', peer);
             END IF;
-        ELSIF k[x] = 3 THEN
-            IF l IS NOT NULL THEN v := refused('UNAVAILABLE');
-            ELSE
-                v := change_group(cur, k[x], s[x], facts[x], 1, ats[x]);
-                IF v.code IS NULL THEN
-                    INSERT INTO head (conversation_id, last, at) VALUES (cur, 0, ats[x]);
-                    l := 0; l0 := 0;
-                END IF;
-            END IF;
-        ELSIF l IS NULL THEN v := refused('NOT_A_MEMBER');
-        END IF;
-        IF v.code IS NULL AND k[x] <= 2 THEN
-            SELECT has_written, conversation.kind INTO m FROM member JOIN conversation USING (conversation_id)
+            -- Nobody joins a direct conversation: that is how its members are told from those of a group.
+            SELECT has_written, joined_seq INTO written, joined FROM member
                 WHERE conversation_id = cur AND username = s[x];
-            IF NOT FOUND OR (m.kind = 'direct') <> (k[x] = 1) THEN v := refused('NOT_A_MEMBER');
-            ELSIF keys[x] IS NOT NULL THEN
-                SELECT o.seq, o.nonce, o.at, o.mac INTO q FROM ledger AS o
+            IF l IS NULL OR joined IS NULL OR (joined = 0) <> (k[x] = 1) THEN
+                code := 'NOT_A_MEMBER'; detail := NULL;
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+            nonce := NULL; at := NULL;
+            IF keys[x] IS NOT NULL THEN
+                -- Who waited for the lock over midnight may meet a row of tomorrow.
+                SELECT o.seq, o.nonce, o.at, o.mac INTO seq, nonce, at, mac FROM ledger AS o
                     WHERE o.conversation_id = cur AND o.sender = s[x] AND o.key = keys[x]
-                      AND o.day >= today - 2 LIMIT 1;
+                      AND o.day BETWEEN today - 1 AND today + 1 LIMIT 1;
                 IF FOUND THEN
-                    IF q.mac = macs[x] THEN
-                        seq := q.seq; nonce := q.nonce; at := q.at; duplicate := true;
-                    ELSE code := 'CLIENT_MSG_ID_REUSED';
-                    END IF;
+                    code := CASE WHEN mac = macs[x] THEN NULL ELSE 'CLIENT_MSG_ID_REUSED' END;
+                    detail := NULL; version := NULL;
                     RETURN NEXT;
                     CONTINUE;
                 END IF;
             END IF;
-            IF v.code IS NULL AND k[x] = 1 AND NOT m.has_written THEN
+            IF k[x] = 1 AND NOT written THEN
                 UPDATE member SET has_written = true WHERE conversation_id = cur AND username = s[x];
-                PERFORM 1 FROM member WHERE conversation_id = cur AND username = peer AND has_written;
+                PERFORM 1 FROM member WHERE conversation_id = cur AND username = tos[x] AND has_written;
                 IF FOUND THEN
                     INSERT INTO friendship (username, friend, since)
-                        VALUES (s[x], peer, ats[x]), (peer, s[x], ats[x]) ON CONFLICT DO NOTHING;
+                        VALUES (s[x], tos[x], ats[x]), (tos[x], s[x], ats[x]) ON CONFLICT DO NOTHING;
                     befriended := FOUND;
                 END IF;
             END IF;
-        ELSIF v.code IS NULL AND k[x] IN (6, 7, 8) THEN
-            v := change_message(cur, k[x], s[x], facts[x], l + 1);
-        ELSIF v.code IS NULL AND k[x] <> 3 THEN
-            v := change_group(cur, k[x], s[x], facts[x], l + 1, ats[x]);
-        END IF;
-        IF v.code IS NOT NULL THEN
+            l := l + 1;
+            INSERT INTO ledger (day, kind, seq, nonce, at, batch, conversation_id, sender, writer, key, mac, body)
+                VALUES (today, k[x], l, nonces[x], ats[x], of_batch, cur, s[x], of_writer, keys[x], macs[x],
+                        bodies[x]);
+            code := NULL; seq := l; version := NULL;
+        ELSE
+            nonce := NULL; at := NULL; version := NULL;
+            IF k[x] = 3 THEN
+                IF l IS NOT NULL THEN v := refused('UNAVAILABLE');
+                ELSE
+                    v := change_group(cur, k[x], s[x], facts[x], 1, ats[x]);
+                    IF v.code IS NULL THEN
+                        INSERT INTO head (conversation_id, last, at) VALUES (cur, 0, ats[x]);
+                        l := 0; l0 := 0;
+                    END IF;
+                END IF;
+            ELSIF l IS NULL THEN v := refused('NOT_A_MEMBER');
+            ELSIF k[x] IN (6, 7, 8) THEN v := change_message(cur, k[x], s[x], facts[x], l + 1);
+            ELSE v := change_group(cur, k[x], s[x], facts[x], l + 1, ats[x]);
+            END IF;
             code := v.code; detail := v.detail;
-            RETURN NEXT;
-            CONTINUE;
+            IF code IS NOT NULL THEN
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+            IF v.repeats IS NOT NULL THEN
+                seq := v.repeats; nonce := nonces[x]; at := 0;
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+            l := l + 1;
+            INSERT INTO ledger (day, kind, seq, nonce, at, batch, conversation_id, sender, writer, key, mac, body,
+                                target, version, emoji, is_removal)
+                VALUES (today, k[x], l, nonces[x], ats[x], of_batch, cur, s[x], of_writer, keys[x], macs[x],
+                        bodies[x], (facts[x]->>'seq')::bigint, v.version, facts[x]->>'emoji',
+                        (facts[x]->>'remove')::boolean);
+            seq := l; version := v.version;
         END IF;
-        IF v.repeats IS NOT NULL THEN
-            seq := v.repeats; nonce := nonces[x]; duplicate := true;
-            RETURN NEXT;
-            CONTINUE;
-        END IF;
-        l := l + 1;
-        version := v.version;
-        INSERT INTO ledger (day, conversation_id, seq, nonce, sender, key, kind, body, mac, at, target, version, writer)
-            VALUES (today, cur, l, nonces[x], s[x], keys[x], k[x], bodies[x], macs[x], ats[x],
-                    (facts[x]->>'seq')::bigint, version, of_writer);
         last_at := ats[x];
-        seq := l; nonce := nonces[x]; at := ats[x];
         RETURN NEXT;
     END LOOP;
     IF l > l0 THEN UPDATE head SET last = l, at = last_at WHERE conversation_id = cur; END IF;

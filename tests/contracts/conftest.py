@@ -20,19 +20,33 @@ from chatd.fabric.cache import Cache
 from chatd.fabric.cache_memory import MemoryCache
 from chatd.fabric.cache_redis import RedisCache
 from chatd.fabric.client_redis import RedisClient
+from chatd.fabric.name_filter import NameFilter
+from chatd.fabric.name_filter_memory import MemoryNameFilter
 from chatd.fabric.offline_queue import OfflineQueue
 from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.fabric.presence_leases import PresenceLeases
 from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
 from chatd.fabric.presence_leases_redis import RedisPresenceLeases
+from chatd.fabric.rate_limits import RateLimits
+from chatd.fabric.rate_limits_memory import MemoryRateLimits
+from chatd.fabric.rate_limits_redis import RedisRateLimits
 from chatd.metrics import Metrics
 from chatd.stores.conversation_store_postgres import PostgresConversationStore
+from chatd.stores.ledger import Ledger
 from chatd.stores.ledger_postgres import PostgresLedger
-from chatd.stores.migrate_postgres import migrate
+from chatd.stores.message_store import MessageStore
 from chatd.stores.pool_postgres import Postgres
 from chatd.stores.user_store_postgres import PostgresUserStore
 from tests.support.builders import NOW_MS, Stores, sqlite_stores
+from tests.support.database import empty
+from tests.support.history import PuttingLedger
+from tests.support.keyspace import Keyspace
+from tests.support.names import hasten, name_node
+from tests.support.redis_database import own_database
+from tests.support.redis_keys import check_keys
+from tests.support.running import until
 from tests.support.services import postgres_database, service
+from tests.support.worked_queue import worked_queue
 
 
 class StoresBackend(Protocol):
@@ -49,6 +63,7 @@ class Fabric(NamedTuple):
     bus: Bus
     cache: Cache
     leases: PresenceLeases
+    limits: RateLimits
 
 
 class FabricBackend(Protocol):
@@ -64,13 +79,38 @@ class FabricBackend(Protocol):
 class QueueBackend(Protocol):
     """Work for later: one empty queue per test."""
 
-    def open(self) -> AbstractAsyncContextManager[OfflineQueue]:
-        """A queue that was not started."""
+    def open(self, *, push_pause_seconds: int = 0) -> AbstractAsyncContextManager[OfflineQueue]:
+        """A queue that was not started. What it was given is done until the end."""
+        ...
+
+
+class Names(NamedTuple):
+    """A name filter that was not started, and the stores that it is of."""
+
+    names: NameFilter
+    stores: Stores
+    metrics: Metrics
+
+    async def built(self) -> None:
+        await until(lambda: self.names.is_built)
+
+
+class NamesBackend(Protocol):
+    """Name filters: one empty body of data per test."""
+
+    def open(self) -> AbstractAsyncContextManager[Names]: ...
+
+
+class MessagesBackend(Protocol):
+    """Events for good: tests use conversations of their own."""
+
+    def open(self) -> AbstractAsyncContextManager[MessageStore]:
+        """The store, as one process has it."""
         ...
 
 
 class SqliteStores:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
         self._folder = folder
 
     def open(self) -> AbstractAsyncContextManager[Stores]:
@@ -80,7 +120,7 @@ class SqliteStores:
 class PostgresStores:
     """One database for all tests, emptied before each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
         self._url = postgres_database()
         self._is_empty = False
 
@@ -89,24 +129,45 @@ class PostgresStores:
         postgres = await Postgres.connect(self._url)
         try:
             if not self._is_empty:
-                await migrate(postgres)
-                await postgres.execute(_EMPTY)
+                await self._empty(postgres)
                 self._is_empty = True
             yield Stores(
                 PostgresUserStore(postgres),
                 PostgresConversationStore(postgres),
-                PostgresLedger(postgres, "test"),
+                await self._ledger(postgres),
             )
         finally:
             await postgres.close()
 
+    async def _empty(self, postgres: Postgres) -> None:
+        await empty(postgres)
 
-_EMPTY: Final = """DO $$ DECLARE name text; BEGIN
-    FOR name IN SELECT tablename FROM pg_tables
-        WHERE schemaname = 'public' AND tablename <> 'applied_schema' LOOP
-        EXECUTE format('DELETE FROM %I', name);
-    END LOOP;
-END $$"""
+    async def _ledger(self, postgres: Postgres) -> Ledger:
+        return PostgresLedger(postgres, "test")
+
+
+class HistoryStores(PostgresStores):
+    """With Cassandra, which has everything that the ledger has."""
+
+    keeps_nothing = False
+
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
+        super().__init__(folder, request)
+        self._keyspace: Keyspace = request.getfixturevalue("keyspace")
+
+    async def _empty(self, postgres: Postgres) -> None:
+        await super()._empty(postgres)
+        await self._keyspace.empty()
+
+    async def _ledger(self, postgres: Postgres) -> Ledger:
+        store = await self._keyspace.store()
+        return PuttingLedger(postgres, store, Metrics(), keeps_nothing=self.keeps_nothing)
+
+
+class OldHistoryStores(HistoryStores):
+    """Cassandra alone has what was appended."""
+
+    keeps_nothing = True
 
 
 class MemoryFabric:
@@ -115,29 +176,43 @@ class MemoryFabric:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Fabric]:
-        cache = MemoryCache(self._clock, Metrics())
-        yield Fabric(MemoryBus(), cache, MemoryPresenceLeases(self._clock))
+        clock = self._clock
+        yield Fabric(
+            MemoryBus(),
+            MemoryCache(clock, Metrics()),
+            MemoryPresenceLeases(clock),
+            MemoryRateLimits(clock),
+        )
 
     async def pass_time(self, seconds: float) -> None:
         self._clock.advance(seconds)
 
 
 class RedisFabric:
-    """A database of Redis, emptied before each test."""
+    """A database of Redis, emptied before each test; after it, every key in it is one of those
+    that the docs name."""
+
+    service = "redis"
 
     def __init__(self, folder: Path) -> None:
-        self._url = service("redis")["CHATD_REDIS_URL"]
+        self._url = own_database(service(self.service)["CHATD_REDIS_URL"])
         self._clock = HandClock(NOW_MS)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Fabric]:
-        client = RedisClient(self._url)
+        clock = self._clock
+        client, bus = RedisClient(self._url), RedisBus(self._url, Metrics())
+        await client.start()
         await client.call("FLUSHDB")
-        bus = RedisBus(client)
         await bus.start()
         try:
-            leases = RedisPresenceLeases(client, self._clock)
-            yield Fabric(bus, RedisCache(client, self._clock), leases)
+            yield Fabric(
+                bus,
+                RedisCache(client, clock),
+                RedisPresenceLeases(client, clock),
+                RedisRateLimits(client, clock),
+            )
+            await check_keys(client)
         finally:
             await bus.stop()
             await client.close()
@@ -146,26 +221,109 @@ class RedisFabric:
         self._clock.advance(seconds)
 
 
+class RedisTlsFabric(RedisFabric):
+    """With TLS and a password."""
+
+    service = "redis-tls"
+
+
+class MemoryNames:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Names]:
+        async with sqlite_stores(self._folder) as stores:
+            metrics = Metrics()
+            names = MemoryNameFilter(stores.users, stores.conversations, metrics)
+            yield Names(names, stores, metrics)
+            await names.stop()
+
+
+class RedisNames:
+    """As RedisFabric."""
+
+    service = "redis"
+
+    def __init__(self, folder: Path) -> None:
+        self._url = own_database(service(self.service)["CHATD_REDIS_URL"])
+        self._folder = folder
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Names]:
+        client = RedisClient(self._url)
+        await client.start()
+        await client.call("FLUSHDB")
+        await client.close()
+        async with sqlite_stores(self._folder) as stores:
+            async with name_node(self._url, stores, starts=False) as node:
+                yield Names(node.names, stores, node.metrics)
+                await check_keys(node.client)
+
+
+class RedisTlsNames(RedisNames):
+    """With TLS and a password."""
+
+    service = "redis-tls"
+
+
 class MemoryQueue:
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[OfflineQueue]:
-        yield MemoryOfflineQueue(Metrics())
+    async def open(self, *, push_pause_seconds: int = 0) -> AsyncIterator[OfflineQueue]:
+        yield MemoryOfflineQueue(Metrics(), push_pause_seconds=push_pause_seconds)
+
+
+class RqQueue:
+    """A database of Redis, and workers in this process."""
+
+    @asynccontextmanager
+    async def open(self, *, push_pause_seconds: int = 0) -> AsyncIterator[OfflineQueue]:
+        url = own_database(service("redis-queue")["CHATD_QUEUE_REDIS_URL"])
+        async with worked_queue(url, push_pause_seconds=push_pause_seconds) as queue:
+            yield queue
+
+
+class CassandraMessages:
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._keyspace: Keyspace = request.getfixturevalue("keyspace")
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[MessageStore]:
+        yield await self._keyspace.store()
 
 
 STORES: Final[dict[str, type[SqliteStores | PostgresStores]]] = {
     "sqlite": SqliteStores,
     "postgres": PostgresStores,
 }
+LEDGERS: Final[dict[str, type[SqliteStores | PostgresStores]]] = {
+    **STORES,
+    "history": HistoryStores,
+    "history-old": OldHistoryStores,
+}
 FABRIC: Final[dict[str, type[MemoryFabric | RedisFabric]]] = {
     "memory": MemoryFabric,
     "redis": RedisFabric,
+    "redis-tls": RedisTlsFabric,
 }
-QUEUES: Final[dict[str, type[MemoryQueue]]] = {"memory": MemoryQueue}
+NAMES: Final[dict[str, type[MemoryNames | RedisNames]]] = {
+    "memory": MemoryNames,
+    "redis": RedisNames,
+    "redis-tls": RedisTlsNames,
+}
+QUEUES: Final[dict[str, type[MemoryQueue | RqQueue]]] = {"memory": MemoryQueue, "rq": RqQueue}
+
+
+MESSAGES: Final[dict[str, type[CassandraMessages]]] = {"cassandra": CassandraMessages}
+
+
+on_every_ledger: Final = pytest.mark.parametrize("stores", LEDGERS, indirect=True)
+"""For the tests of the port Ledger: it has backends that the other stores do not have."""
 
 
 @pytest.fixture(params=STORES)
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> StoresBackend:
-    return STORES[request.param](tmp_path)
+    return LEDGERS[request.param](tmp_path, request)
 
 
 @pytest.fixture(params=FABRIC)
@@ -173,6 +331,19 @@ def fabric(request: pytest.FixtureRequest, tmp_path: Path) -> FabricBackend:
     return FABRIC[request.param](tmp_path)
 
 
+@pytest.fixture(params=NAMES)
+def names(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> NamesBackend:
+    hasten(monkeypatch)
+    return NAMES[request.param](tmp_path)
+
+
 @pytest.fixture(params=QUEUES)
 def queues(request: pytest.FixtureRequest) -> QueueBackend:
     return QUEUES[request.param]()
+
+
+@pytest.fixture(scope="session", params=MESSAGES)
+def messages_backend(request: pytest.FixtureRequest) -> MessagesBackend:
+    return MESSAGES[request.param](request)

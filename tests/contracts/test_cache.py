@@ -6,7 +6,7 @@ from tests.support.running import on_a_loop
 
 @on_a_loop
 async def test_what_was_put_is_there(fabric: FabricBackend) -> None:
-    async with fabric.open() as (_, cache, _):
+    async with fabric.open() as (_, cache, *_):
         assert await cache.get("k") is None
         await cache.put("k", b"\x00value\xff", 60)
         await cache.put("empty", b"", 60)
@@ -17,7 +17,7 @@ async def test_what_was_put_is_there(fabric: FabricBackend) -> None:
 
 @on_a_loop
 async def test_a_value_is_replaced_with_its_time(fabric: FabricBackend) -> None:
-    async with fabric.open() as (_, cache, _):
+    async with fabric.open() as (_, cache, *_):
         await cache.put("k", b"first", 10)
         await cache.put("k", b"second", 60)
         await fabric.pass_time(11)
@@ -29,7 +29,7 @@ async def test_a_value_is_replaced_with_its_time(fabric: FabricBackend) -> None:
 
 @on_a_loop
 async def test_a_value_ends_with_its_time(fabric: FabricBackend) -> None:
-    async with fabric.open() as (_, cache, _):
+    async with fabric.open() as (_, cache, *_):
         await cache.put("short", b"1", 10)
         await cache.put("long", b"2", 30)
         await fabric.pass_time(9)
@@ -41,7 +41,7 @@ async def test_a_value_ends_with_its_time(fabric: FabricBackend) -> None:
 
 @on_a_loop
 async def test_asking_does_not_make_a_value_last_longer(fabric: FabricBackend) -> None:
-    async with fabric.open() as (_, cache, _):
+    async with fabric.open() as (_, cache, *_):
         await cache.put("k", b"1", 10)
         for _ in range(6):
             await fabric.pass_time(2)
@@ -51,7 +51,7 @@ async def test_asking_does_not_make_a_value_last_longer(fabric: FabricBackend) -
 
 @on_a_loop
 async def test_a_dropped_key_is_forgotten(fabric: FabricBackend) -> None:
-    async with fabric.open() as (_, cache, _):
+    async with fabric.open() as (_, cache, *_):
         await cache.put("k", b"1", 10)
         await cache.put("l", b"2", 10)
         await cache.drop("k")

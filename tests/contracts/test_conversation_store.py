@@ -1,6 +1,5 @@
 """Port ConversationStore."""
 
-from chatd.events import Event, MessageBody, decode_body
 from chatd.stores.conversation_store import (
     ConversationKind,
     Cursor,
@@ -23,17 +22,10 @@ from tests.support.builders import (
     leave,
     post,
 )
-from tests.support.changes import delete, edit, place, update
+from tests.support.changes import edit, place, update
 from tests.support.running import on_a_loop
 
 CHAT = "alice-bob"
-
-
-def content(event: Event) -> str:
-    """The text of a message that a store read."""
-    body = decode_body(event.kind, event.body)
-    assert isinstance(body, MessageBody)
-    return body.content
 
 
 @on_a_loop
@@ -138,7 +130,7 @@ async def test_summaries_are_newest_first_and_limited(stores: StoresBackend) -> 
             direct("carol", "alice", at_ms=NOW_MS + 3),
             create("7", "alice", ["dave"], at_ms=NOW_MS + 2),
         )
-        found = await conversations.summaries("alice", limit=10, unread_cap=10)
+        found = await conversations.summaries("alice", limit=10)
         assert [summary.membership.conversation_id for summary in found] == [
             "alice-carol",
             "7",
@@ -148,8 +140,8 @@ async def test_summaries_are_newest_first_and_limited(stores: StoresBackend) -> 
         assert [summary.name for summary in found] == [None, "group 7", None]
         assert [summary.member_count for summary in found] == [2, 2, 2]
         assert [summary.head for summary in found] == [1, 1, 1]
-        assert await conversations.summaries("alice", limit=2, unread_cap=10) == found[:2]
-        assert await conversations.summaries("nobody", limit=2, unread_cap=10) == []
+        assert await conversations.summaries("alice", limit=2) == found[:2]
+        assert await conversations.summaries("nobody", limit=2) == []
 
 
 @on_a_loop
@@ -159,15 +151,13 @@ async def test_pages_of_summaries_put_together_are_the_list(stores: StoresBacken
         times = {f"{n}": NOW_MS + n // 3 for n in range(10)}
         await append(ledger, *(create(name, "alice", at_ms=at) for name, at in times.items()))
         await append(ledger, create("99", "bob", at_ms=NOW_MS + 2))
-        everything = await conversations.summaries("alice", limit=100, unread_cap=10)
+        everything = await conversations.summaries("alice", limit=100)
         found = [(one.at_ms, one.membership.conversation_id) for one in everything]
         assert found == sorted(((at, name) for name, at in times.items()), key=_newest_first)
         for limit in (1, 2, 3, 7, 10):
             together: list[Summary] = []
             after: tuple[int, str] | None = None
-            while page := await conversations.summaries(
-                "alice", limit=limit, unread_cap=10, after=after
-            ):
+            while page := await conversations.summaries("alice", limit=limit, after=after):
                 assert len(page) <= limit
                 together += page
                 after = page[-1].at_ms, page[-1].membership.conversation_id
@@ -187,59 +177,9 @@ async def test_the_last_event_moves_a_conversation_up(stores: StoresBackend) -> 
         await append(ledger, create("8", "alice", at_ms=NOW_MS + 1), said)
         await append(ledger, edit(place(said, 2), "alice", at_ms=NOW_MS + 3))
         await append(ledger, post("7", "bob", at_ms=NOW_MS + 4))
-        found = await conversations.summaries("alice", limit=9, unread_cap=10)
+        found = await conversations.summaries("alice", limit=9)
         shown = [(one.membership.conversation_id, one.at_ms - NOW_MS) for one in found]
         assert shown == [("7", 4), ("8", 3)]
-
-
-@on_a_loop
-async def test_unread_counts_messages_of_others_up_to_one_above_the_cap(
-    stores: StoresBackend,
-) -> None:
-    async with stores.open() as (users, conversations, ledger):
-        await add_users(users, "alice", "bob", "carol")
-        await append(
-            ledger,
-            create("7", "alice", ["bob"], is_open=True),
-            post("7", "alice", "one"),
-            post("7", "bob", "mine"),
-            post("7", "alice", "two"),
-            join("7", "carol"),
-        )
-        (bob,) = await conversations.summaries("bob", limit=1, unread_cap=10)
-        (capped,) = await conversations.summaries("bob", limit=1, unread_cap=1)
-        (carol,) = await conversations.summaries("carol", limit=1, unread_cap=10)
-        assert (bob.unread, capped.unread, carol.unread) == (2, 2, 0)
-        await append(ledger, *(post("7", "alice") for _ in range(5)))
-        (bob,) = await conversations.summaries("bob", limit=1, unread_cap=3)
-        assert bob.unread == 4
-
-
-@on_a_loop
-async def test_the_last_message_is_one_that_the_user_may_read(stores: StoresBackend) -> None:
-    async with stores.open() as (users, conversations, ledger):
-        await add_users(users, "alice", "bob", "carol")
-        await append(
-            ledger,
-            create("7", "alice", ["bob"], is_open=True),
-            post("7", "alice", "newest"),
-            join("7", "carol"),
-        )
-        (bob,) = await conversations.summaries("bob", limit=1, unread_cap=10)
-        (carol,) = await conversations.summaries("carol", limit=1, unread_cap=10)
-        assert bob.last_message is not None
-        posted = bob.last_message.posted
-        assert (posted.seq, content(posted)) == (2, "newest")
-        assert carol.last_message is None
-
-
-@on_a_loop
-async def test_a_conversation_without_messages_has_no_last_message(stores: StoresBackend) -> None:
-    async with stores.open() as (users, conversations, _):
-        await add_users(users, "alice", "bob")
-        await conversations.open_direct("alice", "bob", NOW_MS)
-        (summary,) = await conversations.summaries("alice", limit=1, unread_cap=10)
-        assert (summary.head, summary.unread, summary.last_message) == (0, 0, None)
 
 
 @on_a_loop
@@ -271,12 +211,12 @@ async def test_a_summary_is_the_one_of_the_list(stores: StoresBackend) -> None:
             update("7", "alice", name="new", topic="of the day", avatar_url="http://a.example/p"),
             direct("alice", "bob"),
         )
-        found = await conversations.summaries("bob", limit=10, unread_cap=10)
+        found = await conversations.summaries("bob", limit=10)
         assert len(found) == 2
         for summary in found:
             conversation_id = summary.membership.conversation_id
-            assert await conversations.summary(conversation_id, "bob", unread_cap=10) == summary
-        group = await conversations.summary("7", "bob", unread_cap=10)
+            assert await conversations.summary(conversation_id, "bob") == summary
+        group = await conversations.summary("7", "bob")
         assert group is not None
         assert (group.name, group.topic, group.avatar_url, group.is_open) == (
             "new",
@@ -284,29 +224,8 @@ async def test_a_summary_is_the_one_of_the_list(stores: StoresBackend) -> None:
             "http://a.example/p",
             False,
         )
-        assert await conversations.summary("7", "carol", unread_cap=10) is None
-        assert await conversations.summary("8", "bob", unread_cap=10) is None
-
-
-@on_a_loop
-async def test_what_was_deleted_is_not_unread_and_what_was_edited_is_shown_so(
-    stores: StoresBackend,
-) -> None:
-    async with stores.open() as (users, conversations, ledger):
-        await add_users(users, "alice", "bob")
-        one, two = direct("alice", "bob", "one"), direct("alice", "bob", "two")
-        await append(ledger, one, two)
-        await append(ledger, delete(place(one, 1), "alice"), edit(place(two, 2), "alice", "2"))
-        summary = await conversations.summary(CHAT, "bob", unread_cap=10)
-        assert summary is not None
-        assert (summary.unread, summary.head) == (1, 4)
-        last = summary.last_message
-        assert last is not None and last.edit is not None
-        assert (last.posted.seq, last.version) == (2, 2)
-        await append(ledger, delete(place(two, 2), "alice"))
-        summary = await conversations.summary(CHAT, "bob", unread_cap=10)
-        assert summary is not None and summary.unread == 0
-        assert summary.last_message is not None and summary.last_message.is_deleted
+        assert await conversations.summary("7", "carol") is None
+        assert await conversations.summary("8", "bob") is None
 
 
 @on_a_loop
@@ -353,3 +272,19 @@ async def test_only_members_may_signal(stores: StoresBackend) -> None:
             assert found is ErrorCode.NOT_A_MEMBER
         await append(ledger, leave("7", "bob"))
         assert await conversations.may_signal("7", "bob") is ErrorCode.NOT_A_MEMBER
+
+
+@on_a_loop
+async def test_ids_of_groups_are_listed_in_pages(stores: StoresBackend) -> None:
+    async with stores.open() as (users, store, ledger):
+        await add_users(users, "alice", "bob", "1carol")
+        assert await store.group_ids("", 10) == []
+        await append(ledger, *(create(n, "alice") for n in ("7", "10", "9", "70")))
+        await append(ledger, direct("alice", "bob"), direct("1carol", "bob"))
+        assert await store.group_ids("", 10) == ["10", "7", "70", "9"]
+        assert await store.group_ids("", 2) == ["10", "7"]
+        assert await store.group_ids("7", 2) == ["70", "9"]
+        assert await store.group_ids("9", 2) == []
+        # Of a group that everybody has left the id stays.
+        await append(ledger, leave("7", "alice"))
+        assert await store.group_ids("10", 1) == ["7"]

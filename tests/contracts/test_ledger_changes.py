@@ -12,7 +12,7 @@ from chatd.stores.ledger import Entry, Ledger, Outcome
 from protocol.errors import ErrorCode
 from protocol.limits import REACTIONS
 from protocol.model import HistoryVisibility
-from tests.contracts.conftest import StoresBackend
+from tests.contracts.conftest import StoresBackend, on_every_ledger
 from tests.support.builders import (
     NOW_MS,
     Stores,
@@ -26,6 +26,8 @@ from tests.support.builders import (
 )
 from tests.support.changes import codes, edit, place, react, seqs
 from tests.support.running import on_a_loop
+
+pytestmark = on_every_ledger
 
 Change = Callable[[Place, str], Entry]
 

@@ -6,7 +6,7 @@ from chatd.events import DeleteBody, EditBody, Event, EventKind, MessageBody, de
 from chatd.ids import Place
 from chatd.stores.ledger import Ledger, Outcome
 from protocol.errors import ErrorCode
-from tests.contracts.conftest import StoresBackend
+from tests.contracts.conftest import StoresBackend, on_every_ledger
 from tests.support.builders import (
     NOW_MS,
     add_users,
@@ -20,6 +20,8 @@ from tests.support.builders import (
 )
 from tests.support.changes import codes, delete, edit, place, react, seqs
 from tests.support.running import on_a_loop
+
+pytestmark = on_every_ledger
 
 CHAT = "alice-bob"
 USERS = ("alice", "bob", "carol", "dave")

@@ -5,10 +5,12 @@ from chatd.stores.conversation_store import ConversationStore, Summary
 from chatd.stores.ledger import Entry, Ledger, Outcome
 from protocol.errors import ErrorCode
 from protocol.model import Role
-from tests.contracts.conftest import StoresBackend
+from tests.contracts.conftest import StoresBackend, on_every_ledger
 from tests.support.builders import add_users, append, create, direct, join, leave, post
 from tests.support.changes import add, change_role, codes, remove, seqs, update
 from tests.support.running import on_a_loop
+
+pytestmark = on_every_ledger
 
 CHAT = "alice-bob"
 USERS = ("alice", "bob", "carol", "dave")
@@ -21,7 +23,7 @@ async def roles(conversations: ConversationStore) -> dict[str, Role]:
 
 
 async def group(conversations: ConversationStore, username: str = "alice") -> Summary:
-    summary = await conversations.summary("7", username, unread_cap=10)
+    summary = await conversations.summary("7", username)
     assert summary is not None
     return summary
 

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 
 from chatd.events import Event, EventKind
 from chatd.stores.ledger import Ledger, Page
-from tests.contracts.conftest import StoresBackend
+from tests.contracts.conftest import StoresBackend, on_every_ledger
 from tests.support.builders import add_users, append, create, direct, join, leave, post
 from tests.support.changes import delete, edit, place, react, update
 from tests.support.running import on_a_loop, on_a_quick_loop
+
+pytestmark = on_every_ledger
 
 MESSAGES = (2, 4, 5, 8, 10)
 """Where the messages are; at the other numbers up to 12 is something else."""

@@ -180,3 +180,36 @@ async def test_the_log_id_is_made_once(stores: StoresBackend) -> None:
         first = await users.log_id()
         assert first
         assert await users.log_id() == first
+
+
+@on_a_loop
+async def test_usernames_are_listed_in_pages(stores: StoresBackend) -> None:
+    async with stores.open() as (users, _, _):
+        assert await users.usernames("", 10) == []
+        await add_users(users, "bob", "b.c", "alice", "b_d", "7up")
+        assert await users.usernames("", 10) == ["7up", "alice", "b.c", "b_d", "bob"]
+        assert await users.usernames("", 2) == ["7up", "alice"]
+        assert await users.usernames("alice", 2) == ["b.c", "b_d"]
+        assert await users.usernames("b_d", 2) == ["bob"]
+        assert await users.usernames("bob", 2) == []
+
+
+@on_a_loop
+async def test_the_names_have_an_epoch_until_they_get_a_new_one(stores: StoresBackend) -> None:
+    async with stores.open() as (users, _, _):
+        first = await users.names_epoch()
+        assert first and await users.names_epoch() == first
+        await users.renew_names_epoch()
+        second = await users.names_epoch()
+        assert second != first and await users.names_epoch() == second
+        await users.renew_names_epoch()
+        assert await users.names_epoch() not in (first, second)
+
+
+@on_a_loop
+async def test_the_names_can_get_a_new_epoch_before_anybody_asked_for_one(
+    stores: StoresBackend,
+) -> None:
+    async with stores.open() as (users, _, _):
+        await users.renew_names_epoch()
+        assert await users.log_id() in await users.names_epoch()

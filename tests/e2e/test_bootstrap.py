@@ -9,11 +9,11 @@ from protocol import PROTOCOL_VERSION, requests
 from protocol.errors import ErrorCode
 from protocol.limits import Limits
 from protocol.model import Role, User
-from protocol.pushes import Info, NewOneToOneChat, OneToOneChat
+from protocol.pushes import GroupCreated, Info, NewOneToOneChat, OneToOneChat
 from testclients import http
 from testclients.client import ChatClient
 from testclients.errors import RequestFailed
-from tests.e2e.town import PASSWORD, Resident, Town, chat_of, everything, take
+from tests.e2e.town import PASSWORD, Resident, Town, chat_of, take
 from tests.support.loop import run, until
 from tests.support.node import Node
 
@@ -151,9 +151,12 @@ def test_the_state_is_the_same_after_a_restart(node: Node) -> None:
             await ben.send_direct(who.name, "hi")
             await cat.create_group("club", [who.name, ben.user])
             reader = await town.connect(who)
+            # The one of each conversation.
             await reader.next_push(OneToOneChat)
-            await everything(reader)
+            await reader.next_push(GroupCreated)
             await asyncio.gather(ben.close(), cat.close(), reader.close())
+            # Who was sent what is known when the connections have ended on the other side too.
+            await until(lambda: node.metric("chatd_connections") == 0, "their ends are known")
         return await look()
 
     who = run(Town(node).settle())

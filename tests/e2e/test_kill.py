@@ -1,7 +1,6 @@
 """kill -9 under load: nothing that was acked or told is lost, nothing is there twice."""
 
 import asyncio
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from protocol import requests
@@ -167,21 +166,20 @@ async def send_the_rest(node: Node, sender: Sender, before: dict[str, Place]) ->
                 assert sender.acked[key] == before[key]
 
 
-def test_acked_is_stored_whenever_the_node_is_killed(tmp_path: Path) -> None:
-    with Node(tmp_path) as node:
-        senders = run(settle(node))
-        conversations = {sender.conversation for sender in senders}
-        for acks in ROUNDS:
-            run(kill_under_load(node, senders, acks))
-            node.start()
-            for conversation in conversations:
-                those = [sender for sender in senders if sender.conversation == conversation]
-                before = check(run(stored(node, those[0])), those)
-                for sender in those:
-                    run(send_the_rest(node, sender, before))
-                after = check(run(stored(node, those[-1])), those)
-                assert before.items() <= after.items(), "nothing has moved"
-                assert after.keys() == {key for sender in those for key in sender.posts}
-                assert all(sender.acked.keys() == sender.posts.keys() for sender in those)
-        assert node.stop() == 0
-        assert node.complaints == []
+def test_acked_is_stored_whenever_the_node_is_killed(own_node: Node) -> None:
+    senders = run(settle(own_node))
+    conversations = {sender.conversation for sender in senders}
+    for acks in ROUNDS:
+        run(kill_under_load(own_node, senders, acks))
+        own_node.start()
+        for conversation in conversations:
+            those = [sender for sender in senders if sender.conversation == conversation]
+            before = check(run(stored(own_node, those[0])), those)
+            for sender in those:
+                run(send_the_rest(own_node, sender, before))
+            after = check(run(stored(own_node, those[-1])), those)
+            assert before.items() <= after.items(), "nothing has moved"
+            assert after.keys() == {key for sender in those for key in sender.posts}
+            assert all(sender.acked.keys() == sender.posts.keys() for sender in those)
+    assert own_node.stop() == 0
+    assert own_node.complaints == []

@@ -13,16 +13,25 @@ from typing import Any, Final, NamedTuple
 from chatd import ids
 from chatd.auth import Principal, Tokens
 from chatd.clock import HandClock
+from chatd.config import Config
 from chatd.delivery.catchup import Catchup
-from chatd.delivery.fanout import Fanout, Released
+from chatd.delivery.fanout import Fanout
 from chatd.delivery.hub import Hub
 from chatd.delivery.outbox import EVENT_BYTES, Outbox
 from chatd.delivery.pages import Pages
+from chatd.delivery.relay import Relay
+from chatd.delivery.release import of_entry
+from chatd.delivery.sequencer import Sequencer
 from chatd.events import AnyBody, EventKind, GroupCreatedBody, MemberBody, MessageBody, encode_body
+from chatd.fabric.bus import Bus
 from chatd.fabric.bus_memory import MemoryBus
 from chatd.fabric.cache_memory import MemoryCache
+from chatd.fabric.name_filter_memory import MemoryNameFilter
 from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.fabric.presence_leases_memory import MemoryPresenceLeases
+from chatd.fabric.webhook_sender import SenderOnDemand
+from chatd.fabric.webhook_sender_aiohttp import AiohttpWebhookSender
+from chatd.jobs.handlers import handlers
 from chatd.metrics import Metrics
 from chatd.services.accounts import Accounts, Registration
 from chatd.services.blocks import Blocks
@@ -30,14 +39,19 @@ from chatd.services.bootstrap import Bootstrap
 from chatd.services.changes import Changes
 from chatd.services.control import Control
 from chatd.services.conversations import Conversations
+from chatd.services.gate import Gate
 from chatd.services.groups import Groups
 from chatd.services.history import Histories
 from chatd.services.journal import Journal
 from chatd.services.messages import Messages
 from chatd.services.offline import Offline
+from chatd.services.overviews import Overviews
 from chatd.services.presence import Presence
 from chatd.services.receipts import Receipts
+from chatd.services.resume import Resumes
+from chatd.services.standing import Standings
 from chatd.services.subscriptions import Subscriptions
+from chatd.services.tails import Tails
 from chatd.services.typing_status import TypingStatus
 from chatd.stores.admission_sqlite import Admission
 from chatd.stores.conversation_store import ConversationStore
@@ -47,12 +61,16 @@ from chatd.stores.ledger_sqlite import SqliteLedger
 from chatd.stores.thread_sqlite import SqliteThread, migrate
 from chatd.stores.user_store import UserStore
 from chatd.stores.user_store_sqlite import SqliteUserStore
+from chatd.stores.webhook_store_sqlite import SqliteWebhookStore
 from protocol.close import CloseCode
 from protocol.model import HistoryVisibility
 
 NOW_MS: Final = 1_800_000_000_000
 SECRET: Final = bytes(range(32))
 EXPIRES_AT: Final = NOW_MS // 1000 + 3600
+
+Released = tuple[Entry, Outcome]
+"""An event that was committed and is to be released."""
 
 _nonces: Final = ids.Nonces()
 
@@ -334,21 +352,31 @@ class Core:
         reader: SqliteThread,
         *,
         registration: Registration = Registration.OPEN,
+        bus: Bus | None = None,
+        beside: "Core | None" = None,
     ) -> None:
+        """With `beside` another node on the same stores, which has its own bus."""
         self.writer = writer
         self.reader = reader
         self.clock = HandClock(NOW_MS)
         self.metrics = Metrics()
-        admission = Admission()
+        # What it mirrors is of the writer thread.
+        self.admission = admission = Admission() if beside is None else beside.admission
         self.users = SqliteUserStore(writer, reader, admission)
         self.store = SqliteConversationStore(writer, reader)
         self.ledger = SqliteLedger(writer, reader, admission)
-        self.bus = MemoryBus()
+        self.bus = bus or MemoryBus()
         self.cache = MemoryCache(self.clock, self.metrics)
-        self.leases = MemoryPresenceLeases(self.clock)
+        # Not started: tests make accounts and groups in the stores, where it does not see them.
+        self.names = MemoryNameFilter(self.users, self.store, self.metrics)
+        self.leases = MemoryPresenceLeases(self.clock) if beside is None else beside.leases
         self.hub = Hub()
         self.pages = Pages(self.ledger, self.metrics)
         self.fanout = Fanout(self.hub, self.pages, self.metrics)
+        self.sequencer = Sequencer(
+            self.hub, self.fanout, self.ledger, self.metrics, lambda: self.settled()
+        )
+        self.relay = Relay(self.hub, self.fanout, self.sequencer, self.bus, ids.new_connection_id())
         self.catchup = Catchup(self.pages, self.metrics)
         self.tokens = Tokens(SECRET)
         self.control = Control(self.bus, self.hub)
@@ -361,26 +389,50 @@ class Core:
             self.metrics,
             registration=registration,
             bcrypt_cost=4,
+            names=self.names,
         )
-        self.receipts = Receipts(self.store, self.ledger, self.control, self.metrics)
+        self.receipts = Receipts(self.store, self.ledger, self.relay, self.metrics)
         self.presence = Presence(
             self.leases, self.users, self.store, self.hub, self.bus, self.clock
         )
-        self.journal = Journal(self.ledger, self.fanout, self.metrics, b"key of the macs")
+        self.journal = Journal(self.ledger, self.relay, self.metrics, b"key of the macs")
         self.journal.befriended = self.presence.befriended
         self.subscriptions = Subscriptions(
-            self.hub, self.store, self.ledger, self.receipts, self.catchup, self.settled
+            self.hub,
+            self.store,
+            self.ledger,
+            self.receipts,
+            self.catchup,
+            self.settled,
+            self.sequencer,
+            self.relay,
         )
-        self.messages = Messages(self.journal, self.clock)
+        self.resumes = Resumes(self.hub, self.store, self.ledger, self.catchup, self.subscriptions)
+        self.gate = Gate(self.journal, self.names, self.hub.rooms)
+        self.messages = Messages(self.gate, self.clock)
         self.changes = Changes(self.journal, self.clock)
         self.conversations = Conversations(
-            self.journal, self.store, self.users, self.control, self.clock
+            self.gate, self.store, self.users, self.relay, self.clock, self.names
         )
-        self.groups = Groups(self.journal, self.store, self.clock)
+        self.overviews = Overviews(self.store, self.ledger)
+        self.groups = Groups(self.journal, self.store, self.overviews, self.clock)
         self.blocks = Blocks(self.users, self.accounts, self.presence, self.clock)
-        self.typing_status = TypingStatus(self.store, self.hub, self.bus)
+        self.typing_status = TypingStatus(self.store, self.relay)
         self.queue = MemoryOfflineQueue(self.metrics)
-        self.offline = Offline(self.queue, self.store, self.leases, self.hub)
+        self.webhooks = SqliteWebhookStore(writer, reader)
+        self.sender = SenderOnDemand(lambda: AiohttpWebhookSender(["127.0.0.0/8"]))
+        self.handlers = handlers(
+            Config(),
+            self.store,
+            self.ledger,
+            self.webhooks,
+            self.leases,
+            self.queue,
+            self.sender,
+            self.clock,
+            self.metrics,
+        )
+        self.offline = Offline(self.queue, self.handlers, self.hub)
         self.journal.released = self.offline.note
         self.histories = Histories(
             self.accounts,
@@ -388,9 +440,11 @@ class Core:
             self.ledger,
             self.presence,
             self.receipts,
-            lambda: self.metrics.commits,
+            Standings(self.store, self.hub),
+            Tails(self.cache, self.ledger, self.metrics),
+            self.names,
         )
-        self.bootstrap = Bootstrap(self.accounts, self.store, self.presence, self.receipts)
+        self.bootstrap = Bootstrap(self.accounts, self.overviews, self.presence, self.receipts)
         self._committed = 0
         self._released = 0
         """Events that `commit` made and `release` took."""
@@ -405,11 +459,15 @@ class Core:
             await self._has_released.wait()
 
     async def stop(self) -> None:
+        await self.gate.drain()
         await self.journal.drain()
         await self.subscriptions.stop()
         await self.receipts.drain()
         await self.offline.stop()
-        await self.typing_status.stop()
+        await self.sender.close()
+        self.typing_status.stop()
+        await self.sequencer.stop()
+        await self.relay.stop()
         await self.presence.stop()
         await self.control.stop()
         self.accounts.close()
@@ -431,7 +489,7 @@ class Core:
         for entry, outcome in events:
             by_conversation.setdefault(entry.conversation_id, []).append((entry, outcome))
         for conversation_id, together in by_conversation.items():
-            self.fanout.release(conversation_id, together)
+            self.relay.release(conversation_id, [of_entry(*released) for released in together])
         self._has_released.set()
 
     async def connect(
@@ -463,7 +521,6 @@ async def core(
         await add_users(made.users, *usernames)
         await made.control.start()
         await made.presence.start()
-        await made.typing_status.start()
         await made.offline.start()
         try:
             yield made

@@ -17,10 +17,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from chatd.auth import Tokens
 from chatd.ids import new_device_id
+
+if TYPE_CHECKING:
+    from tests.support.backends import Backends
 
 ROOT: Final = Path(__file__).parents[2]
 START_SECONDS: Final = 20.0
@@ -44,15 +47,20 @@ class Node:
         folder: Path,
         *,
         settings: Mapping[str, str] | None = None,
+        backends: "Backends | None" = None,
+        roles: Sequence[str] = (),
+        workers: int = 1,
         demo: bool = False,
         code: Path = ROOT,
     ) -> None:
         """`folder` gets the data folder and the log; `settings` are by name, without CHATD_. What
-        runs is the chatd package in the folder `code`."""
+        runs is the chatd package in the folder `code`, embedded or on the backends, with these
+        roles or all, and as one process or a supervisor of several."""
         self.data_dir = folder / "data"
         self._log_file = folder / "log"
         self._output_file = folder / "output"
-        self._http_port, self._chat_port, self._presence_port = free_ports(3)
+        *ports, own_http_port = free_ports(4)
+        self._http_port, self._chat_port, self._presence_port = ports
         self._settings = {
             "data_dir": str(self.data_dir),
             "http_port": str(self._http_port),
@@ -60,9 +68,24 @@ class Node:
             "presence_port": str(self._presence_port),
             "bcrypt_cost": "4",
             "rate_limits": "off",
-        } | dict(settings or {})
-        self._arguments = ["serve", *(["--demo"] if demo else [])]
+        }
+        if backends is not None:
+            self._settings |= backends.settings
+        if roles and "http" not in roles:
+            # For what every test needs to know: whether it is healthy.
+            self._http_port = own_http_port
+            self._settings["own_http_port"] = str(own_http_port)
+        self._settings |= dict(settings or {})
+        self._arguments = [
+            "serve",
+            *(["--role", ",".join(roles)] if roles else []),
+            *(["--workers", str(workers)] if workers > 1 else []),
+            *(["--demo"] if demo else []),
+        ]
+        self._workers = workers
         self._code = code
+        self._began = 0
+        """Where the log of the process begins."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -133,15 +156,21 @@ class Node:
         Raises:
             NotStarted
         """
-        assert self._process is None, "the node runs"
-        with self._output_file.open("ab") as output, self._log_file.open("ab") as log:
-            self._process = _spawn(self._arguments, self._settings, self._code, output, log)
+        process = self.begin()
         deadline = time.monotonic() + START_SECONDS
         while not self._is_healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise NotStarted(self.log)
             time.sleep(_POLL_SECONDS)
+
+    def begin(self) -> "subprocess.Popen[bytes]":
+        """Start, and do not wait."""
+        assert self._process is None, "the node runs"
+        with self._output_file.open("ab") as output, self._log_file.open("ab") as log:
+            self._began = len(self.log)
+            self._process = _spawn(self._arguments, self._settings, self._code, output, log)
+        return self._process
 
     def terminate(self) -> None:
         """Send SIGTERM, and do not wait."""
@@ -169,7 +198,8 @@ class Node:
 
     def token(self, username: str, *, seconds: int = 3600) -> str:
         """A token of the node's own making, for a device that never logged in."""
-        secret = (self.data_dir / "jwt-secret").read_bytes().strip()
+        secret = self._settings.get("jwt_secret", "").encode()
+        secret = secret or (self.data_dir / "jwt-secret").read_bytes().strip()
         return Tokens(secret).sign(
             username, new_device_id(), time.time_ns() // 1_000_000, lifetime=seconds
         )
@@ -182,17 +212,19 @@ class Node:
                 return int(value)
         raise LookupError(name)
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body of a GET, on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self._http_port, timeout=10)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=dict(headers or {}))
             response = connection.getresponse()
             return response.status, response.read()
         finally:
             connection.close()
 
     def _is_healthy(self) -> bool:
+        if self._workers > 1 and "workers are ready" not in self.log[self._began :]:
+            return False
         try:
             return self.get("/health")[0] == 200
         except (OSError, http.client.HTTPException):
@@ -200,11 +232,16 @@ class Node:
 
 
 def command(
-    arguments: Sequence[str], settings: Mapping[str, str], *, seconds: float = 20.0
+    arguments: Sequence[str],
+    settings: Mapping[str, str],
+    *,
+    seconds: float = 20.0,
+    program: Sequence[str] = ("-m", "chatd"),
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `chatd` with arguments and settings by name; none of the caller's CHATD_ variables."""
+    """Run `chatd` with arguments and settings by name; none of the caller's CHATD_ variables.
+    `program` is what Python is to run instead."""
     return subprocess.run(
-        [sys.executable, "-m", "chatd", *arguments],
+        [sys.executable, *program, *arguments],
         cwd=ROOT,
         env=_environment(settings),
         stdin=subprocess.DEVNULL,
@@ -250,13 +287,16 @@ def _spawn(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=log,
+        start_new_session=True,
     )
     _running.add(process)
     return process
 
 
 def _reap(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
+    if process.poll() is None:
+        # With the workers that it has started.
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     _running.discard(process)
 

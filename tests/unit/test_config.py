@@ -9,12 +9,14 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from chatd.config import Config, check_secret, describe, descriptions, load
+from chatd.config import Config, describe, descriptions, load
+from chatd.config_rules import check_secret
 from chatd.errors import StartError
 from chatd.services.accounts import Registration
 
 SECRET: Final = "0123456789abcdef0123456789abcdef"
 KEY: Final = "k1:" + base64.b64encode(bytes(range(32))).decode()
+WEBHOOK_SECRET: Final = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OLD_KEY: Final = "k0:" + base64.b64encode(bytes(range(1, 33))).decode()
 BACKENDS: Final[dict[str, str]] = {
     "CHATD_DATABASE_URL": "postgresql://chatd:pw@db/chatd",
@@ -29,11 +31,15 @@ SETTINGS: Final[list[tuple[str, str, str, Any]]] = [
     ("http_port", "8080", "8080", 8080),
     ("chat_port", "0", "0", 0),
     ("presence_port", "65535", "65535", 65_535),
+    ("own_http_port", "3801", "3801", 3801),
     ("data_dir", "/srv/chatd", '"/srv/chatd"', "/srv/chatd"),
     ("database_url", "postgres://db/x", '"postgres://db/x"', "postgres://db/x"),
     ("cassandra_hosts", "a:1, b:2", '["a:1", "b:2"]', ["a:1", "b:2"]),
     ("cassandra_keyspace", "talk", '"talk"', "talk"),
     ("cassandra_replication", "{'class': 'x'}", "\"{'class': 'x'}\"", "{'class': 'x'}"),
+    ("cassandra_username", "talker", '"talker"', "talker"),
+    ("cassandra_password", "hush", '"hush"', "hush"),
+    ("cassandra_tls_ca", "/etc/ca.pem", '"/etc/ca.pem"', "/etc/ca.pem"),
     ("redis_url", "rediss://r", '"rediss://r"', "rediss://r"),
     ("queue_redis_url", "redis://q/1", '"redis://q/1"', "redis://q/1"),
     ("kafka_brokers", "k1:9092,k2:9092", '["k1:9092", "k2:9092"]', ["k1:9092", "k2:9092"]),
@@ -47,6 +53,10 @@ SETTINGS: Final[list[tuple[str, str, str, Any]]] = [
     ("bcrypt_cost", "4", "4", 4),
     ("rate_limits", "off", '"off"', "off"),
     ("metrics_allow", "10.0.0.0/8,::1", '["10.0.0.0/8", "::1"]', ["10.0.0.0/8", "::1"]),
+    ("webhook_url", "https://push.a.org/x", '"https://push.a.org/x"', "https://push.a.org/x"),
+    ("webhook_secret", WEBHOOK_SECRET, f'"{WEBHOOK_SECRET}"', WEBHOOK_SECRET),
+    ("webhook_allow", "10.0.0.0/8,::1", '["10.0.0.0/8", "::1"]', ["10.0.0.0/8", "::1"]),
+    ("webhook_pause_seconds", "0", "0", 0),
 ]
 # What else must be set for one of the three backends to be accepted.
 OTHERS: Final = {name.removeprefix("CHATD_").lower(): value for name, value in BACKENDS.items()}
@@ -60,6 +70,8 @@ def toml(tmp_path: Path, text: str) -> Path:
 
 def environment(name: str) -> dict[str, str]:
     """What must be set beside the setting `name`."""
+    if name == "webhook_url":
+        return {"CHATD_WEBHOOK_SECRET": WEBHOOK_SECRET}
     return (
         {key: value for key, value in BACKENDS.items() if key != f"CHATD_{name.upper()}"}
         if name in OTHERS
@@ -176,11 +188,22 @@ def test_a_table_of_the_file_is_refused(tmp_path: Path) -> None:
         ("rate_limits", "no"),
         ("metrics_allow", "10.0.0.1/8"),
         ("metrics_allow", "localhost"),
+        ("webhook_url", "ftp://a.org"),
+        ("webhook_secret", "secret"),
+        ("webhook_secret", "whsec_AAAA"),
+        ("webhook_allow", "10.0.0.1/8"),
+        ("webhook_pause_seconds", "-1"),
+        ("webhook_pause_seconds", "0.5"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
     variable = f"CHATD_{name.upper()}"
     assert variable in refusal(environment(name) | {variable: text})
+
+
+def test_a_webhook_needs_a_secret() -> None:
+    refused = refusal({"CHATD_WEBHOOK_URL": "https://push.a.org"})
+    assert "CHATD_WEBHOOK_SECRET" in refused and "openssl" in refused
 
 
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "CASSANDRA_HOSTS", "REDIS_URL"])

@@ -24,13 +24,15 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """Logging as it was before the test."""
-    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.error")
-    handlers, level, uvicorn_level = root.handlers[:], root.level, uvicorn.level
+    root = logging.getLogger()
+    loggers = [root, *map(logging.getLogger, ("uvicorn.error", "cassandra"))]
+    handlers, levels = root.handlers[:], [one.level for one in loggers]
     yield
     logger.remove()
+    logger.configure(extra={})
     root.handlers[:] = handlers
-    root.setLevel(level)
-    uvicorn.setLevel(uvicorn_level)
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -53,6 +55,18 @@ def test_on_a_terminal_a_line_is_text() -> None:
     logger.warning("slow")
     assert stream.getvalue().rstrip().endswith("slow")
     assert "WARNING" in stream.getvalue() and "{" not in stream.getvalue()
+
+
+def test_a_worker_puts_its_number_to_its_lines() -> None:
+    stream, terminal = io.StringIO(), Terminal()
+    log.configure(stream, worker=2)
+    logger.info("elsewhere")
+    log.configure(terminal, worker=2)
+    logger.info("on a terminal")
+    log.configure(stream)
+    logger.info("alone")
+    assert [line.get("worker") for line in lines(stream)] == [2, None]
+    assert terminal.getvalue().rstrip().endswith("[2] on a terminal")
 
 
 def test_lines_below_the_level_are_left_out() -> None:

@@ -7,14 +7,15 @@ import pytest
 
 from chatd.schema import SchemaFile, schema_files
 
-SQL = Path(__file__).parents[2] / "sql" / "sqlite"
+ROOT = Path(__file__).parents[2]
 
 
-def test_every_file_of_the_folder_is_found_in_the_order_of_its_number() -> None:
-    found = schema_files("sql/sqlite")
-    assert [file.name for file in found] == sorted(path.name for path in SQL.glob("*.sql"))
+@pytest.mark.parametrize("kind", ["sql/sqlite", "sql/postgres", "cassandra"])
+def test_every_file_of_the_folder_is_found_in_the_order_of_its_number(kind: str) -> None:
+    found = schema_files(kind)
+    assert [file.name for file in found] == sorted(path.name for path in (ROOT / kind).iterdir())
     assert found[0].name.startswith("001_")
-    assert all(file.text == (SQL / file.name).read_text("utf-8") for file in found)
+    assert all(file.text == (ROOT / kind / file.name).read_text("utf-8") for file in found)
 
 
 def test_a_checksum_is_of_the_text() -> None:

@@ -6,13 +6,17 @@ import pytest
 
 from chatd.errors import BackendError
 from chatd.fabric import offline_queue_memory as module
-from chatd.fabric.offline_queue import OfflineJob
+from chatd.fabric.offline_queue import Handlers, OfflineJob, PushJob
 from chatd.fabric.offline_queue_memory import MemoryOfflineQueue
 from chatd.metrics import Metrics
 from tests.support.hand_loop import on_a_hand_loop, pass_seconds
 from tests.support.running import on_a_loop, turns
 
 JOBS = [OfflineJob(f"{n}", 1, 1) for n in range(9)]
+
+
+async def nobody(job: PushJob) -> None:
+    raise AssertionError("no push was asked for")
 
 
 class Worker:
@@ -29,8 +33,8 @@ class Worker:
 async def test_jobs_are_done_one_after_the_other_in_their_order() -> None:
     metrics = Metrics()
     queue, worker = MemoryOfflineQueue(metrics), Worker()
-    await queue.start(worker)
-    await queue.enqueue(JOBS)
+    await queue.start(Handlers(worker, nobody))
+    queue.enqueue(JOBS)
     await turns()
     assert (metrics.offline_jobs, metrics.offline_jobs_waiting) == (1, 8)
     worker.is_open.set()
@@ -44,9 +48,9 @@ async def test_at_the_limit_new_jobs_are_dropped(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "JOBS_WAITING", 4)
     metrics = Metrics()
     queue, worker = MemoryOfflineQueue(metrics), Worker()
-    await queue.start(worker)
-    await queue.enqueue(JOBS[:3])
-    await queue.enqueue(JOBS[3:])
+    await queue.start(Handlers(worker, nobody))
+    queue.enqueue(JOBS[:3])
+    queue.enqueue(JOBS[3:])
     assert (metrics.offline_jobs_waiting, metrics.offline_jobs_dropped) == (4, 5)
     worker.is_open.set()
     await queue.stop()
@@ -56,8 +60,8 @@ async def test_at_the_limit_new_jobs_are_dropped(monkeypatch: pytest.MonkeyPatch
 @on_a_hand_loop
 async def test_a_job_that_does_not_end_does_not_hold_up_the_end() -> None:
     queue, worker = MemoryOfflineQueue(Metrics()), Worker()
-    await queue.start(worker)
-    await queue.enqueue(JOBS)
+    await queue.start(Handlers(worker, nobody))
+    queue.enqueue(JOBS)
     await turns()
     stopping = asyncio.create_task(queue.stop())
     await pass_seconds(60)
@@ -76,7 +80,7 @@ async def test_a_failed_job_is_not_tried_again() -> None:
         raise BackendError("down")
 
     queue = MemoryOfflineQueue(Metrics())
-    await queue.start(fail)
-    await queue.enqueue(JOBS[:2])
+    await queue.start(Handlers(fail, nobody))
+    queue.enqueue(JOBS[:2])
     await queue.stop()
     assert tried == JOBS[:2]

@@ -1,18 +1,21 @@
 """chatd.services.accounts"""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from chatd.auth import TOKEN_SECONDS
 from chatd.errors import ChatError
+from chatd.fabric.name_filter import of_user
 from chatd.services import accounts as module
 from chatd.services.accounts import REFRESH_MS, Registration
 from protocol.close import CloseCode
 from protocol.errors import ErrorCode
 from protocol.model import User
-from tests.support.builders import Core, Reader, core
-from tests.support.running import on_a_loop
+from tests.support.builders import Core, Reader, core, held, traced
+from tests.support.names import built_names
+from tests.support.running import on_a_loop, until
 
 PASSWORD = "correct horse"
 
@@ -308,3 +311,34 @@ async def test_a_password_that_is_not_changed_changes_nothing(
             await here.accounts.authenticate(token)
         assert [reader.closes for reader in readers] == [[], [], []]
         await here.accounts.log_in("alice", PASSWORD)
+
+
+@on_a_loop
+async def test_nobody_is_looked_up_where_the_name_filter_knows_better(tmp_path: Path) -> None:
+    async with core(tmp_path, "alice") as here, built_names(here):
+        statements = await traced(here.reader)
+        statements.clear()
+        assert not await here.accounts.exists("nobody")
+        assert statements == []
+        assert await here.accounts.exists("alice")
+        assert here.metrics.names_saved == 1
+
+
+@on_a_loop
+async def test_an_account_has_entered_the_name_filter_before_it_is_made(tmp_path: Path) -> None:
+    async with core(tmp_path) as here, built_names(here):
+        async with held(here.writer):
+            making = asyncio.create_task(here.accounts.create("alice", PASSWORD, None))
+            await until(lambda: not here.names.seems_absent(of_user("alice")))
+            assert not making.done()
+        await making
+        assert await here.accounts.exists("alice")
+        assert await code_of(here.accounts.create("alice", PASSWORD, None)) is (
+            ErrorCode.USERNAME_TAKEN
+        )
+        # A name that entered and was not made is free.
+        async with here.names.entering(of_user("bob")):
+            pass
+        assert not await here.accounts.exists("bob")
+        assert here.metrics.names_false_positives == 1
+        await here.accounts.create("bob", PASSWORD, None)

@@ -10,7 +10,8 @@ from protocol import limits
 from protocol.errors import ErrorCode
 from protocol.model import HistoryVisibility, Role
 from protocol.requests import CreateGroup, JoinGroup, LeaveGroup, NewOneToOneChat
-from tests.support.builders import Core, core, create, direct, principal
+from tests.support.builders import Core, core, create, direct, principal, traced
+from tests.support.names import built_names
 from tests.support.running import on_a_loop
 
 USERS = ("alice", "bob", "carol")
@@ -123,6 +124,7 @@ async def join(here: Core, username: str, group_id: str) -> Outcome:
     here.conversations.join_group(
         principal(username), request, None, lambda _, outcome: outcomes.append(outcome)
     )
+    await here.gate.drain()
     await here.journal.drain()
     return outcomes[0]
 
@@ -133,6 +135,7 @@ async def leave(here: Core, username: str, group_id: str) -> Outcome:
     here.conversations.leave_group(
         principal(username), request, None, lambda _, outcome: outcomes.append(outcome)
     )
+    await here.gate.drain()
     await here.journal.drain()
     return outcomes[0]
 
@@ -170,3 +173,31 @@ async def test_no_invite_is_valid_yet(tmp_path: Path) -> None:
         with pytest.raises(ChatError) as refused:
             here.conversations.join_group(principal("bob"), request, None, lambda _, __: None)
         assert refused.value.code is ErrorCode.INVITE_EXPIRED
+
+
+@on_a_loop
+async def test_what_nobody_has_is_refused_without_a_look_into_the_store(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here, built_names(here):
+        statements = [await traced(here.reader), await traced(here.writer)]
+        for lines in statements:
+            lines.clear()
+        with pytest.raises(ChatError) as refused:
+            await here.conversations.open_direct(principal("alice"), NewOneToOneChat(to="nobody"))
+        assert refused.value.code is ErrorCode.NO_SUCH_USER
+        assert (await join(here, "alice", "7")).code is ErrorCode.NOT_A_MEMBER
+        assert (await leave(here, "alice", "7")).code is ErrorCode.NOT_A_MEMBER
+        assert statements == [[], []]
+
+
+@on_a_loop
+async def test_a_group_that_was_made_is_there_for_all(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here, built_names(here):
+        bob = await here.connect("bob")
+        request = CreateGroup(name="friends", members=["bob"], open=True)
+        outcomes: list[Outcome] = []
+        here.conversations.create_group(
+            principal("alice"), request, None, lambda _, outcome: outcomes.append(outcome)
+        )
+        await here.gate.drain()
+        assert [outcome.code for outcome in outcomes] == [None]
+        assert (await join(here, "carol", bob.frames()[0]["groupId"])).code is None

@@ -63,7 +63,7 @@ async def test_what_is_empty_is_removed(tmp_path: Path) -> None:
         await club(here)
         await here.groups.update(ALICE, "7", Change(topic="t", avatar_url="http://a/b"))
         await here.groups.update(ALICE, "7", Change(topic="", avatar_url=""))
-        summary = await here.groups.summary(BOB, "7")
+        summary = (await here.groups.overview(BOB, "7")).summary
         assert (summary.name, summary.topic, summary.avatar_url) == ("group 7", None, None)
 
 
@@ -194,18 +194,18 @@ async def test_who_leaves_by_itself_need_not_be_admin(tmp_path: Path) -> None:
         await club(here)
         await here.groups.remove(BOB, "7", "bob")
         await here.groups.remove(ALICE, "7", "alice")
-        assert await code_of(here.groups.summary(ALICE, "7")) is ErrorCode.NOT_A_MEMBER
+        assert await code_of(here.groups.overview(ALICE, "7")) is ErrorCode.NOT_A_MEMBER
 
 
 @on_a_loop
 async def test_a_list_goes_on_after_its_last(tmp_path: Path) -> None:
     async with core(tmp_path, *USERS) as here:
         await here.submit(*(create(f"{n}", "alice") for n in range(5)), create("9", "bob"))
-        page = await here.groups.summaries(ALICE, limit=3, after=None)
-        assert [one.name for one in page] == ["group 0", "group 1", "group 2"]
-        last = page[-1].at_ms, page[-1].membership.conversation_id
-        page = await here.groups.summaries(ALICE, limit=3, after=last)
-        assert [one.name for one in page] == ["group 3", "group 4"]
+        page = await here.groups.overviews(ALICE, limit=3, after=None)
+        assert [one.summary.name for one in page] == ["group 0", "group 1", "group 2"]
+        last = page[-1].summary.at_ms, page[-1].membership.conversation_id
+        page = await here.groups.overviews(ALICE, limit=3, after=last)
+        assert [one.summary.name for one in page] == ["group 3", "group 4"]
 
 
 @on_a_loop
@@ -217,9 +217,9 @@ async def test_members_see_who_is_in_and_strangers_do_not(tmp_path: Path) -> Non
         assert [member.username for member in page] == ["alice", "bob"]
         page = await groups.members(BOB, "7", after="bob", limit=2)
         assert [(member.username, member.role) for member in page] == [("carol", Role.ADMIN)]
-        summary = await groups.summary(ALICE, "7")
-        assert (summary.member_count, summary.unread) == (3, 1)
+        overview = await groups.overview(ALICE, "7")
+        assert (overview.summary.member_count, overview.unread) == (3, 1)
         stranger = principal("dave")
         members = groups.members(stranger, "7", after="", limit=2)
         assert await code_of(members) is ErrorCode.NOT_A_MEMBER
-        assert await code_of(groups.summary(stranger, "7")) is ErrorCode.NOT_A_MEMBER
+        assert await code_of(groups.overview(stranger, "7")) is ErrorCode.NOT_A_MEMBER

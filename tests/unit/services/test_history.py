@@ -27,6 +27,7 @@ from tests.support.builders import (
     traced,
 )
 from tests.support.changes import delete, edit, place, react
+from tests.support.names import built_names
 from tests.support.running import on_a_loop, turns
 
 USERS = ("alice", "bob", "carol")
@@ -302,3 +303,22 @@ async def test_a_page_shows_what_became_of_its_messages(tmp_path: Path) -> None:
         assert (deleted.content, deleted.version, deleted.deleted) == ("", 1, True)
         assert (deleted.reactions, deleted.edited_at) == (None, None)
         assert page.head_seq == 9
+
+
+@on_a_loop
+async def test_what_nobody_has_needs_no_look_into_the_store(tmp_path: Path) -> None:
+    async with core(tmp_path, *USERS) as here:
+        await here.submit(create("7", "alice"), direct("alice", "bob"))
+        async with built_names(here):
+            statements = await traced(here.reader)
+            statements.clear()
+            with pytest.raises(ChatError) as refused:
+                await direct_page(here, "alice", to="nobody")
+            assert refused.value.code is ErrorCode.NO_SUCH_USER
+            with pytest.raises(ChatError) as refused:
+                await group_page(here, "alice", group_id="8")
+            assert refused.value.code is ErrorCode.NOT_A_MEMBER
+            assert statements == []
+            assert len((await direct_page(here, "alice", to="bob")).messages) == 1
+            assert (await direct_page(here, "alice", to="carol")).messages == []
+            assert (await group_page(here, "alice", group_id="7")).head_seq == 1

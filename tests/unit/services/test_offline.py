@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from chatd.errors import BackendError
 from chatd.fabric.offline_queue import OfflineJob
 from chatd.services import offline as module
 from chatd.services.offline import GATHER_SECONDS, Offline
 from chatd.stores.conversation_store import Cursor, Move
-from tests.support.builders import Core, Reader, core, create, direct, failing, post
+from tests.support.builders import Core, Reader, core, create, direct, post
 from tests.support.hand_loop import on_a_hand_loop, pass_seconds
 from tests.support.running import on_a_loop, turns
 
@@ -101,40 +100,6 @@ async def test_what_is_noted_is_done_before_the_end(tmp_path: Path) -> None:
         assert await here.store.mailbox("bob") == {CHAT: (1, 1)}
 
 
-@pytest.mark.parametrize("size", [2, 3, 5, 8])
-@on_a_loop
-async def test_a_job_looks_at_many_members_in_turn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
-    monkeypatch.setattr(module, "_MEMBERS_AT_ONCE", 3)
-    names = [f"user{n}" for n in range(size)]
-    async with core(tmp_path, "alice", *names) as here:
-        await here.submit(create("7", "alice", names), post("7", "alice"))
-        await here.leases.renew(names[1], "c", 60)
-        for _ in range(2):
-            await here.offline.handle(OfflineJob("7", 1, 2))
-        found = [name for name in ["alice", *names] if await here.store.mailbox(name)]
-        assert found == ["alice", *(name for name in names if name != names[1])]
-
-
-@on_a_loop
-async def test_a_job_of_what_is_not_there_does_nothing(tmp_path: Path) -> None:
-    async with core(tmp_path, *USERS) as here:
-        await here.offline.handle(OfflineJob("nowhere", 1, 5))
-        assert await here.store.mailbox("alice") == {}
-
-
-@on_a_loop
-async def test_a_store_that_fails_is_told_to_the_queue(tmp_path: Path) -> None:
-    async with core(tmp_path, *USERS) as here:
-        await here.submit(direct("alice", "bob"))
-        async with failing(here.writer, "mailbox"):
-            with pytest.raises(BackendError):
-                await here.offline.handle(OfflineJob(CHAT, 1, 1))
-        await here.offline.handle(OfflineJob(CHAT, 1, 1))
-        assert await here.store.mailbox("bob") == {CHAT: (1, 1)}
-
-
 @asynccontextmanager
 async def noting(folder: Path) -> AsyncIterator[tuple[Offline, list[OfflineJob]]]:
     """The service, and the jobs that it has had queued."""
@@ -144,7 +109,7 @@ async def noting(folder: Path) -> AsyncIterator[tuple[Offline, list[OfflineJob]]
         async def look(job: OfflineJob) -> None:
             jobs.append(job)
 
-        await here.queue.start(look)
+        await here.queue.start(here.handlers._replace(note=look))
         yield here.offline, jobs
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatd.delivery import pages
-from chatd.services import subscriptions as module
+from chatd.services import resume as module
 from chatd.stores.conversation_store import Cursor, Move
 from chatd.stores.ledger import Entry
 from protocol.errors import ErrorCode
