@@ -4,8 +4,9 @@ A job of RQ holds many of ours, its items, since RQ takes milliseconds for one. 
 end is kept as a dead letter. Each kind has a queue of its own: RQ takes a job from one queue in a
 way that loses none, and from several not.
 
-Limits: a queue holds `QUEUED` jobs, beyond which nothing is put; one that was not begun within
-`QUEUED_SECONDS` is forgotten; a dead letter is kept for `DEAD_SECONDS`.
+Limits: a queue holds `QUEUED` jobs, those that wait for another attempt included, beyond which
+nothing new is put; one that was not begun within `QUEUED_SECONDS` is forgotten; a dead letter is
+kept for `DEAD_SECONDS`.
 """
 
 import random
@@ -40,8 +41,9 @@ class Kind(NamedTuple):
 
 
 _FUNCTIONS: Final = "chatd.jobs.functions_rq"
-NOTE: Final = Kind("chatd-note", f"{_FUNCTIONS}.note", 100, 60, (2, 10, 30, 120, 600))
-PUSH: Final = Kind("chatd-push", f"{_FUNCTIONS}.push", 50, 30, (2, 10, 60, 600, 3600))
+# For about a day: a backend may be away for long, and nobody is to be needed when it is back.
+NOTE: Final = Kind("chatd-note", f"{_FUNCTIONS}.note", 100, 60, (2, 10, 30, 120, *[600] * 144))
+PUSH: Final = Kind("chatd-push", f"{_FUNCTIONS}.push", 50, 30, (2, 10, 60, 600, *[3600] * 24))
 KINDS: Final = (NOTE, PUSH)
 
 
@@ -56,7 +58,8 @@ def put(kind: Kind, items: Sequence[Item], redis: QueueRedis) -> int:
         RedisError, OSError: none or all were put.
     """
     queue = queue_of(kind, redis)
-    room = max(QUEUED - queue.count, 0)
+    later = queue.scheduled_job_registry.get_job_count(cleanup=False)
+    room = max(QUEUED - queue.count - later, 0)
     pieces = _pieces(items, kind.at_once)[:room]
     with redis.pipeline() as pipeline:
         for piece in pieces:

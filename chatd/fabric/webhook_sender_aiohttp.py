@@ -9,12 +9,14 @@ host that a user chose), a call takes at most `SECONDS`, of the answer one piece
 """
 
 import asyncio
+import functools
 import socket as sockets
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractCookieJar
+from aiohttp.abc import AbstractCookieJar, AbstractResolver, ResolveResult
 from yarl import URL
 
 from chatd import __version__
@@ -30,6 +32,9 @@ FAILURES: Final = 3
 PAUSE_SECONDS: Final = 30.0
 HOSTS: Final = 10_000
 
+LOOKUPS: Final = 32
+"""Names that are asked for at a time."""
+
 _AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 
 
@@ -39,10 +44,14 @@ class AiohttpWebhookSender:
     def __init__(self, allow: Sequence[str]) -> None:
         """`allow` are networks that anybody's URL may lead to though they are not public."""
         self._allow = allow
-        self._trusted = _session(aiohttp.TCPConnector(limit=CONNECTIONS))
+        self._names = _Names()
+        self._trusted = _session(aiohttp.TCPConnector(limit=CONNECTIONS, resolver=self._names))
         self._others = _session(
             aiohttp.TCPConnector(
-                limit=CONNECTIONS, limit_per_host=A_HOST, socket_factory=self._socket
+                limit=CONNECTIONS,
+                limit_per_host=A_HOST,
+                resolver=self._names,
+                socket_factory=self._socket,
             )
         )
         self._hosts: dict[tuple[bool, URL], _Host] = {}
@@ -50,6 +59,7 @@ class AiohttpWebhookSender:
     async def close(self) -> None:
         await self._trusted.close()
         await self._others.close()
+        await self._names.close()
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, is_trusted: bool
@@ -102,6 +112,36 @@ class _Refused(OSError):
     def __str__(self) -> str:
         # The same for all addresses of a host: then it comes out of the connector as it is.
         return "the address is not allowed"
+
+
+class _Names(AbstractResolver):
+    """Asks for names in threads of its own: names of others' choice, which may take their time,
+    keep nobody else waiting."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="webhook names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: sockets.AddressFamily = sockets.AF_INET
+    ) -> list[ResolveResult]:
+        ask = functools.partial(
+            sockets.getaddrinfo, host, port, family=family, type=sockets.SOCK_STREAM
+        )
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=int(address[1]),
+                family=family,
+                proto=protocol,
+                flags=sockets.AI_NUMERICHOST | sockets.AI_NUMERICSERV,
+            )
+            for family, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Host:

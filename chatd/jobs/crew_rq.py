@@ -65,6 +65,9 @@ class Crew:
             for kind, count in THREADS
             for n in range(count)
         ]
+        self._left = len(self._threads)
+        """Threads that have not ended."""
+        self._have_ended = asyncio.Event()
 
     def start(self) -> None:
         for thread in self._threads:
@@ -74,14 +77,13 @@ class Crew:
         """Begin nothing new and finish what was begun; what is not done in time is cancelled, and
         done again later."""
         self._stopping.set()
-        joining = asyncio.gather(*(asyncio.to_thread(thread.join) for thread in self._threads))
         try:
-            await asyncio.wait_for(asyncio.shield(joining), seconds)
+            await asyncio.wait_for(self._have_ended.wait(), seconds)
         except TimeoutError:
             logger.warning("{} jobs are cancelled, to be done again", len(self._running))
             for task in self._running:
                 task.cancel()
-            await joining
+            await self._have_ended.wait()
 
     async def do(self, kind: Kind, items: Sequence[Item]) -> list[Failure[Item]]:
         """Do the items of a job, for a thread that waits for it."""
@@ -121,6 +123,12 @@ class Crew:
             except Exception:
                 logger.exception("a worker of the job queue ended")
             self._stopping.wait(_REST_SECONDS)
+        self._loop.call_soon_threadsafe(self._ended)
+
+    def _ended(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._have_ended.set()
 
 
 class _ThreadWorker(SimpleWorker):
@@ -217,7 +225,7 @@ class _ThreadWorker(SimpleWorker):
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         error = exc_info[1]
-        if not isinstance(error, JobFailed):
+        if not isinstance(error, (JobFailed, *FAILURES)):
             logger.opt(exception=exc_info).error("job {} failed", job.id)
         elif job.should_retry:
             logger.info("job {} failed and will be tried again: {}", job.id, error)

@@ -21,6 +21,8 @@ HEADS: Final = 5_000
 SETTLE_MS: Final = 10_000
 """What is younger may still be on its way."""
 OVERLAP_MS: Final = 5 * 60 * 1000
+BACK_MS: Final = 3 * 24 * 3600 * 1000
+"""What is older is left alone, also by the first sweep: nobody is to be told of it any more."""
 
 
 class Sweep:
@@ -48,7 +50,7 @@ class Sweep:
     async def _look(self) -> int:
         store, time = self._store, asyncio.get_running_loop().time
         until = self._clock.now_ms() - SETTLE_MS
-        since = await store.swept_until() - OVERLAP_MS
+        since = max(await store.swept_until() - OVERLAP_MS, until - BACK_MS)
         after: str | None = ""
         count = 0
         while after is not None:
