@@ -40,6 +40,9 @@ TABLE: Final[dict[str, MetricInfo]] = {
     "history_taken_over": MetricInfo("counter", "events put for processes that are gone"),
     "tails_found": MetricInfo("counter", "newest pages of histories found in the cache"),
     "tails_missed": MetricInfo("counter", "newest pages read from the store and kept"),
+    "tails_cut": MetricInfo(
+        "counter", "conversations of lists whose older messages could not be read"
+    ),
     "receipts": MetricInfo("counter", "receipts told, by user"),
     "rate_limited": MetricInfo("counter", "frames refused because they came too fast"),
     "floods": MetricInfo("counter", "connections closed because they went on nevertheless"),
@@ -111,6 +114,7 @@ class Metrics:
     history_taken_over: int
     tails_found: int
     tails_missed: int
+    tails_cut: int
     receipts: int
     rate_limited: int
     floods: int

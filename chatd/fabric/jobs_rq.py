@@ -51,8 +51,9 @@ def queue_of(kind: Kind, redis: QueueRedis) -> Queue:
     return Queue(kind.queue, connection=redis, serializer=SERIALIZER)
 
 
-def put(kind: Kind, items: Sequence[Item], redis: QueueRedis) -> int:
-    """Put the items into the queue; how many of them there was room for.
+def put(kind: Kind, items: Sequence[Item], redis: QueueRedis, *, after_seconds: float = 0) -> int:
+    """Put the items into the queue, to be begun at once or, by whole seconds, after a while; how
+    many of them there was room for.
 
     Raises:
         RedisError, OSError: none or all were put.
@@ -61,26 +62,29 @@ def put(kind: Kind, items: Sequence[Item], redis: QueueRedis) -> int:
     later = queue.scheduled_job_registry.get_job_count(cleanup=False)
     room = max(QUEUED - queue.count - later, 0)
     pieces = _pieces(items, kind.at_once)[:room]
+    at = datetime.now(UTC) + timedelta(seconds=after_seconds)
     with redis.pipeline() as pipeline:
         for piece in pieces:
-            queue.enqueue_job(_job(kind, piece, queue), pipeline=pipeline)
+            if after_seconds:
+                queue.schedule_job(_job(kind, piece, queue), at, pipeline=pipeline)
+            else:
+                queue.enqueue_job(_job(kind, piece, queue), pipeline=pipeline)
         pipeline.execute()
     return sum(len(piece) for piece in pieces)
 
 
-def put_later(
-    kind: Kind, items: Sequence[Item], seconds: float, redis: QueueRedis, *, alone: bool = False
-) -> None:
-    """As `put`, to be begun after a while, by whole seconds; with `alone` as a job for each.
+def put_back(kind: Kind, items: Sequence[Item], after_seconds: float, redis: QueueRedis) -> None:
+    """Put items of a job that is done but for them into jobs of their own, to be begun after a
+    while. There is room: they had it.
 
     Raises:
         RedisError, OSError: none or all were put.
     """
     queue = queue_of(kind, redis)
-    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    at = datetime.now(UTC) + timedelta(seconds=after_seconds)
     with redis.pipeline() as pipeline:
-        for piece in _pieces(items, 1 if alone else kind.at_once):
-            queue.schedule_job(_job(kind, piece, queue), at, pipeline=pipeline)
+        for item in items:
+            queue.schedule_job(_job(kind, [item], queue), at, pipeline=pipeline)
         pipeline.execute()
 
 

@@ -45,6 +45,8 @@ from chatd.stores.conversation_store import ConversationStore
 from chatd.stores.user_store import UserStore
 from chatd.tasks import TaskOwner
 
+T = TypeVar("T")
+
 TICK_SECONDS: Final = 1.0
 TRUST_SECONDS: Final = 2.5
 DISTRUST_SECONDS: Final = 3.0
@@ -53,9 +55,8 @@ COMMIT_SECONDS: Final = 30.0
 RENEWED_SECONDS: Final = 20.0
 """So long a new epoch counts for further names that could not enter."""
 SETTLE_SECONDS: Final = 60.0
-"""More than the two before it and a commit's wait together."""
-T = TypeVar("T")
-
+"""More than the three before it together: whatever did not enter a filter when it was begun is
+committed by then."""
 _ASK_SECONDS: Final = 0.25
 _STEP_SECONDS: Final = 1.0
 

@@ -136,9 +136,8 @@ class RqOfflineQueue:
                 later[int(pause) + 1 if pause else 0].append(slot)
         for seconds, claimed in later.items():
             try:
-                if seconds:
-                    jobs_rq.put_later(PUSH, claimed, seconds, self._redis)
-                elif jobs_rq.put(PUSH, claimed, self._redis) < len(claimed):
+                put = jobs_rq.put(PUSH, claimed, self._redis, after_seconds=seconds)
+                if put < len(claimed):
                     raise OSError("the queue is full")
             except FAILURES:
                 self._slots.release(claimed)

@@ -7,7 +7,9 @@ time; while it does, it renews its lease of the job, so that the job of a worker
 """
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, Final
@@ -32,8 +34,29 @@ _RENEW_SECONDS: Final = 3.0
 _IDLE_SECONDS: Final = 1
 _REST_SECONDS: Final = 2.0
 """After Redis was gone."""
+_QUIET_SECONDS: Final = 60.0
 _NOTES_AT_ONCE: Final = 8
 THREADS: Final = ((NOTE, 2), (PUSH, 4))
+
+
+class _Seldom(logging.Filter):
+    """Each thread says every other second that Redis is away: once a minute will do for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "could not connect to Redis" not in str(record.msg):
+            return True
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return False
+        self._quiet_until = now + _QUIET_SECONDS
+        return True
+
+
+logging.getLogger("rq.worker").addFilter(_Seldom())
 
 
 class JobFailed(Exception):
@@ -183,9 +206,7 @@ class _ThreadWorker(SimpleWorker):
         if not is_alone or pause is None:
             raise JobFailed(failures[0].reason)
         # The others are done: these do not wait for each other either.
-        jobs_rq.put_later(
-            kind, [failure.item for failure in failures], pause, self.connection, alone=True
-        )
+        jobs_rq.put_back(kind, [failure.item for failure in failures], pause, self.connection)
 
     def _wait_for(self, job: Job, kind: Kind, items: Sequence[Item]) -> list[Failure[Item]]:
         future = self._crew.begin(kind, items)

@@ -29,6 +29,7 @@ LOCK_SECONDS: Final = 10
 SWEEP_SECONDS: Final = 60.0
 _TURN_SECONDS: Final = 1.0
 _CLEAN_SECONDS: Final = 5.0
+_CLEAN_KEPT_SECONDS: Final = 60
 _DROPPED_AT_ONCE: Final = 1_000
 _LOCK: Final = "chatd:jobs:upkeep"
 _HOLD: Final = """
@@ -116,6 +117,8 @@ class Upkeep:
             clean_registries(queue)
             worker_registration.clean_worker_registry(queue)
             queue.intermediate_queue.cleanup(worker, queue)
+            # It counts what it puts back, for a worker that there is not.
+            self._redis.expire(worker.key, _CLEAN_KEPT_SECONDS)
             dead = queue.failed_job_registry
             too_many = min(dead.get_job_count() - DEAD_LETTERS, _DROPPED_AT_ONCE)
             for job_id in dead.get_job_ids(0, too_many - 1) if too_many > 0 else ():

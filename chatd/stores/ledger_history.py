@@ -5,14 +5,17 @@ is exact for as long as it keeps an event, and only what it lacks is asked of th
 what was acknowledged is found at once, a put that comes late is not missed, and recent history is
 there while the message store is away; then what needs older numbers raises BackendError. While the
 recent events are away the message store answers alone; of tails and heads nothing can be told.
+While the message store is away tails are of what is recent.
 
 A number that neither has is an error in the log and counted in `holes`, and the answer goes without
 it. Only `read` can see that: pages and posts are of messages, between which there are other events.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+from loguru import logger
 
 from chatd.clock import Clock
 from chatd.errors import BackendError
@@ -44,6 +47,7 @@ class HistoryLedger:
     ) -> None:
         """`ledger` numbers and commits, and `recent` are the events that it still has."""
         self._ledger = ledger
+        self._metrics = metrics
         self._recent = recent
         self._store = store
         self._authors = Authors(recent, store, clock)
@@ -144,7 +148,13 @@ class HistoryLedger:
         unread = [one.unread for one in recent]
         last = {n: Found(*one.last) for n, one in enumerate(recent) if one.last is not None}
         lacking = [n for n, one in enumerate(recent) if one.unread_lacks or one.last_lacks]
-        older = await self._older.tails(username, [(wanted[n], recent[n]) for n in lacking])
+        try:
+            older = await self._older.tails(username, [(wanted[n], recent[n]) for n in lacking])
+        except BackendError as error:
+            # A list that lacks old messages is better than none: it is the first that a user sees.
+            logger.warning("lists of conversations go without older messages: {}", error)
+            self._metrics.tails_cut += len(lacking)
+            lacking, older = [], []
         newer: dict[int, Message] = {}
         for n, tail in zip(lacking, older, strict=True):
             unread[n] += tail.unread
@@ -155,8 +165,16 @@ class HistoryLedger:
         )
         for (n, message), fate in zip(newer.items(), fates, strict=True):
             last[n] = Found(message.posted, fate, message.edit)
-        messages = dict(zip(last, await self._older.messages(last.values()), strict=True))
+        messages = dict(zip(last, await self._last_messages(last.values()), strict=True))
         return [Tail(count, messages.get(n)) for n, count in enumerate(unread)]
+
+    async def _last_messages(self, found: Iterable[Found]) -> list[Message | None]:
+        found = list(found)
+        try:
+            return list(await self._older.messages(found))
+        except BackendError:
+            # An edit of one of them is in the message store alone.
+            return [None] * len(found)
 
     async def heads(self, conversation_ids: Sequence[str]) -> dict[str, int]:
         return await self._ledger.heads(conversation_ids)

@@ -25,7 +25,7 @@ CREATE TABLE ledger (
     version         integer,                             -- the version that the event made of it
     emoji           text,                                -- of a reaction
     is_removal      boolean,                             -- of a reaction that is taken back
-    PRIMARY KEY (day, conversation_id, seq)
+    PRIMARY KEY (conversation_id, seq, day)
 ) PARTITION BY RANGE (day);
 CREATE INDEX ledger_by_key ON ledger (conversation_id, sender, key) WHERE key IS NOT NULL;
 CREATE INDEX ledger_by_target ON ledger (conversation_id, target) WHERE target IS NOT NULL;

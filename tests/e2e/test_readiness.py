@@ -79,6 +79,7 @@ def test_one_redis_for_everything_is_warned_of(backends: Backends, tmp_path: Pat
     ("setting", "name", "status", "word"),
     [
         ("database_url", "postgresql", 503, "not ready"),
+        ("cassandra_hosts", "cassandra", 200, "degraded"),
         ("redis_url", "redis", 200, "degraded"),
         ("queue_redis_url", "queueRedis", 200, "degraded"),
     ],
@@ -86,8 +87,9 @@ def test_one_redis_for_everything_is_warned_of(backends: Backends, tmp_path: Pat
 def test_a_backend_that_is_lost_and_comes_back(
     setting: str, name: str, status: int, word: str, backends: Backends, tmp_path: Path
 ) -> None:
-    with Proxy.before(backends.settings[setting]) as proxy:
-        settings = {setting: proxy.url}
+    value = backends.settings[setting]
+    with Proxy.before(value if "://" in value else f"//{value}") as proxy:
+        settings = {setting: proxy.url.removeprefix("//")}
         with Node(tmp_path, backends=backends, settings=settings) as node:
             assert ready(node)[1]["status"] == "ready"
             proxy.cut()

@@ -45,6 +45,12 @@ async def empty(url: str, folder: Path, *usernames: str) -> AsyncIterator[Stores
         yield stores
 
 
+def test_its_times_are_those_that_it_counts_on() -> None:
+    assert module.TICK_SECONDS < module.TRUST_SECONDS < module.DISTRUST_SECONDS
+    waits = module.COMMIT_SECONDS + module.RENEWED_SECONDS + module.DISTRUST_SECONDS
+    assert waits < module.SETTLE_SECONDS
+
+
 async def head_of(node: NameNode) -> dict[str, str]:
     fields = await node.client.call("HGETALL", HEAD)
     return {name.decode(): value.decode() for name, value in fields.items()}

@@ -9,7 +9,7 @@ from chatd.clock import HandClock
 from chatd.errors import BackendError
 from chatd.fabric.offline_queue import OfflineJob
 from chatd.jobs import sweep as module
-from chatd.jobs.sweep import OVERLAP_MS, SETTLE_MS, Sweep
+from chatd.jobs.sweep import BACK_MS, OVERLAP_MS, SETTLE_MS, Sweep
 from tests.contracts.test_sweep_store import Desk, desk
 from tests.support.builders import NOW_MS, append, create
 from tests.support.running import on_a_loop
@@ -89,6 +89,16 @@ async def test_what_was_looked_at_is_looked_at_again_for_a_while(url: str) -> No
 
 
 @on_a_loop
+async def test_what_is_old_is_left_alone(url: str) -> None:
+    async with desk(url) as here:
+        await lose(here, "0", at_ms=NOW_MS - BACK_MS)
+        await lose(here, "1", at_ms=NOW_MS - BACK_MS - 1)
+        queue = Queue()
+        await Sweep(here.sweep, queue.put, HandClock(NOW_MS + SETTLE_MS)).run()
+        assert queue.jobs == JOBS[:1]
+
+
+@on_a_loop
 async def test_a_sweep_that_was_not_finished_begins_again(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +107,7 @@ async def test_a_sweep_that_was_not_finished_begins_again(
         await lose(here, *GROUPS)
         queue = Queue()
         queue.room = 3
-        sweep = Sweep(here.sweep, queue.put, HandClock(2 * NOW_MS))
+        sweep = Sweep(here.sweep, queue.put, HandClock(NOW_MS + SETTLE_MS + 1))
         await sweep.run()
         assert queue.jobs == JOBS[:2]
         assert await here.sweep.swept_until() == 0
@@ -111,7 +121,7 @@ async def test_a_store_that_fails_ends_the_sweep_and_nothing_else(url: str) -> N
     async with desk(url) as here:
         await lose(here, "0")
         queue = Queue()
-        sweep = Sweep(here.sweep, queue.put, HandClock(2 * NOW_MS))
+        sweep = Sweep(here.sweep, queue.put, HandClock(NOW_MS + SETTLE_MS + 1))
         await here.postgres.execute("ALTER TABLE mailbox RENAME TO letterbox")
         try:
             await sweep.run()
@@ -128,7 +138,9 @@ async def test_a_sweep_can_be_cancelled(url: str, monkeypatch: pytest.MonkeyPatc
     async with desk(url) as here:
         await lose(here, *GROUPS)
         queue = Queue()
-        sweeping = asyncio.create_task(Sweep(here.sweep, queue.put, HandClock(2 * NOW_MS)).run())
+        sweeping = asyncio.create_task(
+            Sweep(here.sweep, queue.put, HandClock(NOW_MS + SETTLE_MS + 1)).run()
+        )
         await queue.has_taken.wait()
         sweeping.cancel()
         await asyncio.wait([sweeping])

@@ -110,9 +110,9 @@ async def test_a_sweep_waits_for_the_queue_to_be_empty(url: str, redis: Redis) -
     upkeep = Upkeep(url, sweeps)
     upkeep.start()
     # What is scheduled shows that it turns.
-    jobs_rq.put_later(PUSH, [["bob", "7", "t"]], -1, redis)
+    jobs_rq.put(PUSH, [["bob", "7", "t"]], redis, after_seconds=-1)
     await until(lambda: len(jobs_rq.queue_of(PUSH, redis)) == 1)
-    jobs_rq.put_later(PUSH, [["bob", "7", "t"]], -1, redis)
+    jobs_rq.put(PUSH, [["bob", "7", "t"]], redis, after_seconds=-1)
     await until(lambda: len(jobs_rq.queue_of(PUSH, redis)) == 2)
     assert sweeps.begun == 0
     redis.delete(jobs_rq.queue_of(NOTE, redis).key)
@@ -123,8 +123,8 @@ async def test_a_sweep_waits_for_the_queue_to_be_empty(url: str, redis: Redis) -
 @on_a_loop
 async def test_what_was_scheduled_is_begun_in_its_time(url: str, redis: Redis) -> None:
     upkeep = Upkeep(url, Sweeps())
-    jobs_rq.put_later(NOTE, [["8", 1, 1]], 1_000, redis)
-    jobs_rq.put_later(NOTE, [["7", 1, 1], ["7", 2, 2]], 1, redis)
+    jobs_rq.put(NOTE, [["8", 1, 1]], redis, after_seconds=1_000)
+    jobs_rq.put(NOTE, [["7", 1, 1], ["7", 2, 2]], redis, after_seconds=1)
     upkeep.start()
     queue = jobs_rq.queue_of(NOTE, redis)
     await until(lambda: len(queue) == 1)

@@ -168,9 +168,6 @@ async def test_where_events_are(stores: HistoryPlace) -> None:
         assert await here.recent.whereabouts([]) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the key of `ledger` begins with the day: every read scans whole partitions"
-)
 @pytest.mark.slow
 @on_a_quick_loop
 async def test_a_read_looks_at_rows_of_its_conversation_alone(stores: HistoryPlace) -> None:

@@ -60,7 +60,7 @@ async def test_what_is_under_way_fails_with_the_connection_and_the_next_is_found
             for future in waiting:
                 with pytest.raises(BackendError, match="Cassandra: "):
                     await future
-            with pytest.raises(BackendError, match=r"Cassandra: [A-Z][a-z ]+|Cassandra: no node"):
+            with pytest.raises(BackendError, match="Cassandra: "):
                 await session.execute(ask())
             with pytest.raises(BackendError):
                 await session.run_on_each("SELECT key FROM system.local")
@@ -76,8 +76,9 @@ async def test_a_connection_that_says_nothing_is_given_up(monkeypatch: pytest.Mo
     with proxied() as proxy:
         async with session_through(proxy) as session:
             proxy.stall()
-            with pytest.raises(BackendError):
+            with pytest.raises(BackendError) as failure:
                 await session.execute(ask())
+            assert "no answer within" not in str(failure.value)
             proxy.heal()
             await answers_again(session)
 
