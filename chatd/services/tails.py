@@ -40,7 +40,7 @@ class Tails:
         if kept is not None:
             self._metrics.tails_found += 1
             return _cut(kept, floor, limit)
-        if limit > TAIL or head - floor < TAIL:
+        if limit > TAIL or (floor and head - floor < TAIL):
             # Larger than what is kept, or there is little that this user may read.
             return await self._ledger.page(
                 conversation_id, after=floor, before=None, limit=limit, newest=True
