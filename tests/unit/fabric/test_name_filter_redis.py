@@ -1,30 +1,17 @@
-"""chatd.fabric.name_filter_redis: several nodes, and what becomes of it when Redis forgets, comes
-back, or cannot be reached. The rest is the contract of the port."""
+"""chatd.fabric.name_filter_redis: several nodes. The rest is the contract of the port."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from chatd.errors import BackendError
 from chatd.fabric import name_filter_redis as module
-from chatd.fabric import name_share_redis
-from chatd.fabric.client_redis import RedisClient
 from chatd.fabric.name_filter import of_user
-from chatd.fabric.name_layers import Layers
-from chatd.stores.admission_sqlite import Admission
-from chatd.stores.user_store_sqlite import SqliteUserStore
-from tests.support.builders import Stores, add_users, failing, sqlite_stores, sqlite_threads
-from tests.support.names import CAPACITY, NameNode, hasten, name_node
-from tests.support.proxy import Proxy
+from tests.support.builders import add_users, sqlite_stores
+from tests.support.names import HEAD, empty_stores, hasten, head_of, name_node
 from tests.support.redis_database import own_database
 from tests.support.redis_keys import check_keys
-from tests.support.running import on_a_loop, turns, until
+from tests.support.running import on_a_loop, until
 from tests.support.services import service
-
-HEAD = "chatd:names:head"
 
 
 @pytest.fixture
@@ -33,32 +20,15 @@ def url(monkeypatch: pytest.MonkeyPatch) -> str:
     return own_database(service("redis")["CHATD_REDIS_URL"])
 
 
-@asynccontextmanager
-async def empty(url: str, folder: Path, *usernames: str) -> AsyncIterator[Stores]:
-    """A body of data with these users, and nothing in Redis."""
-    client = RedisClient(url)
-    await client.start()
-    await client.call("FLUSHDB")
-    await client.close()
-    async with sqlite_stores(folder) as stores:
-        await add_users(stores.users, *usernames)
-        yield stores
-
-
 def test_its_times_are_those_that_it_counts_on() -> None:
     assert module.TICK_SECONDS < module.TRUST_SECONDS < module.DISTRUST_SECONDS
     waits = module.COMMIT_SECONDS + module.RENEWED_SECONDS + module.DISTRUST_SECONDS
     assert waits < module.SETTLE_SECONDS
 
 
-async def head_of(node: NameNode) -> dict[str, str]:
-    fields = await node.client.call("HGETALL", HEAD)
-    return {name.decode(): value.decode() for name, value in fields.items()}
-
-
 @on_a_loop
 async def test_what_one_node_makes_is_found_by_the_others_at_once(url: str, tmp_path: Path) -> None:
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
+    async with empty_stores(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
         await here.built()
         async with name_node(url, stores) as there:
             await there.built()
@@ -74,7 +44,7 @@ async def test_what_one_node_makes_is_found_by_the_others_at_once(url: str, tmp_
 async def test_a_node_that_starts_later_takes_the_bits_as_they_are(
     url: str, tmp_path: Path
 ) -> None:
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
+    async with empty_stores(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
         await here.built()
         # Of what is not in the store nobody can have read it there.
         async with here.names.entering(of_user("ben")):
@@ -93,7 +63,7 @@ async def test_a_node_that_starts_later_takes_the_bits_as_they_are(
 @on_a_loop
 async def test_one_node_builds(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.2)
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
+    async with empty_stores(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
         async with name_node(url, stores) as there:
             await until(lambda: here.names._head is not None and there.names._head is not None)
             head = await head_of(here)
@@ -108,7 +78,7 @@ async def test_a_building_that_was_left_is_begun_anew(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 30.0)
-    async with empty(url, tmp_path, "ann") as stores:
+    async with empty_stores(url, tmp_path, "ann") as stores:
         async with name_node(url, stores) as here:
             await until(lambda: here.names._head is not None)
         monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
@@ -127,7 +97,7 @@ async def test_a_name_that_enters_while_it_is_built_is_in_it(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.2)
-    async with empty(url, tmp_path, "ann") as stores:
+    async with empty_stores(url, tmp_path, "ann") as stores:
         async with name_node(url, stores) as here, name_node(url, stores) as there:
             await until(lambda: here.names._head is not None and there.names._head is not None)
             # Nobody can read these in the store.
@@ -145,7 +115,7 @@ async def test_a_commit_that_saw_no_filter_is_read_by_the_one_that_begins_before
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.3)
-    async with empty(url, tmp_path, "ann") as stores:
+    async with empty_stores(url, tmp_path, "ann") as stores:
         async with name_node(url, stores, starts=False) as here:
             async with here.names.entering(of_user("ben")):
                 async with name_node(url, stores) as there:
@@ -157,7 +127,7 @@ async def test_a_commit_that_saw_no_filter_is_read_by_the_one_that_begins_before
 
 @on_a_loop
 async def test_a_commit_that_took_too_long_enters_again(url: str, tmp_path: Path) -> None:
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
+    async with empty_stores(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
         await here.built()
         async with name_node(url, stores) as there:
             async with there.names.entering(of_user("ben")):
@@ -173,7 +143,7 @@ async def test_a_commit_that_took_too_long_enters_again(url: str, tmp_path: Path
 @on_a_loop
 async def test_it_grows_and_loses_nobody(url: str, tmp_path: Path) -> None:
     usernames = [f"user{n}" for n in range(300)]
-    async with empty(url, tmp_path) as stores, name_node(url, stores, capacity=20) as here:
+    async with empty_stores(url, tmp_path) as stores, name_node(url, stores, capacity=20) as here:
         await here.built()
         async with name_node(url, stores, capacity=20) as there:
             await there.built()
@@ -192,7 +162,7 @@ async def test_it_grows_and_loses_nobody(url: str, tmp_path: Path) -> None:
 @on_a_loop
 async def test_a_building_has_as_many_layers_as_it_needs(url: str, tmp_path: Path) -> None:
     usernames = [f"user{n}" for n in range(150)]
-    async with empty(url, tmp_path, *usernames) as stores:
+    async with empty_stores(url, tmp_path, *usernames) as stores:
         async with name_node(url, stores, capacity=20) as here:
             await here.built()
             head = await head_of(here)
@@ -202,156 +172,9 @@ async def test_a_building_has_as_many_layers_as_it_needs(url: str, tmp_path: Pat
                 assert not any(there.names.seems_absent(of_user(name)) for name in usernames)
 
 
-async def forget_all(client: RedisClient) -> None:
-    await client.call("FLUSHDB")
-
-
-async def evict_a_layer(client: RedisClient) -> None:
-    (layer,) = await client.call("KEYS", "chatd:names:*:1")
-    assert await client.call("DEL", layer) == 1
-
-
-async def bring_back_an_old_dump(client: RedisClient) -> None:
-    """What was added since is not in it; Redis is another process."""
-    (layer,) = await client.call("KEYS", "chatd:names:*:1")
-    size = await client.call("STRLEN", layer)
-    await client.call("SET", layer, bytes(size), "KEEPTTL")
-    await client.call("HSET", HEAD, "run", "0" * 40)
-
-
-async def cut_a_layer(client: RedisClient) -> None:
-    (layer,) = await client.call("KEYS", "chatd:names:*:1")
-    half = await client.call("GETRANGE", layer, 0, 9)
-    await client.call("SET", layer, half, "KEEPTTL")
-
-
-LOSSES = [forget_all, evict_a_layer, cut_a_layer, bring_back_an_old_dump]
-
-
-@pytest.mark.parametrize("lose", LOSSES, ids=[lose.__name__ for lose in LOSSES])
-@on_a_loop
-async def test_what_redis_lost_is_told_as_absent_by_nobody(
-    url: str, tmp_path: Path, lose: Callable[[RedisClient], Awaitable[None]]
-) -> None:
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
-        await here.built()
-        async with name_node(url, stores) as there:
-            await there.built()
-            await here.register("ben")
-            before = (await head_of(here))["build"]
-            await lose(here.client)
-            assert await there.knows("ben") == [True]
-            assert await here.knows("ben", "ann") == [True, True]
-            for node in (here, there):
-                await node.built()
-                assert await node.knows("ben", "ann", "nobody") == [True, True, False]
-            assert (await head_of(here))["build"] != before
-
-
-@on_a_loop
-async def test_an_addition_to_what_redis_lost_voids_it(url: str, tmp_path: Path) -> None:
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
-        await here.built()
-        async with name_node(url, stores, starts=False) as there:
-            await there.register("ben")
-            await evict_a_layer(here.client)
-            # With this name alone Redis makes a layer of the right size.
-            layer = Layers(CAPACITY).layers[0]
-            last = 8 * (layer.bytes.nbytes - 1)
-            names = (of_user(f"user{n}") for n in range(9_999))
-            name = next(name for name in names if max(layer.offsets(name)) >= last)
-            async with there.names.entering(name):
-                assert await here.knows("ben") == [True]
-
-
-@pytest.mark.parametrize("fault", ["cut", "stall", "stall_replies"])
-@on_a_loop
-async def test_a_name_that_cannot_enter_is_told_as_absent_by_nobody(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    monkeypatch.setattr(module, "_STEP_SECONDS", 0.1)
-    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.8)
-    with Proxy.before(url) as proxy:
-        async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
-            await here.built()
-            async with name_node(proxy.url, stores) as there:
-                await there.built()
-                assert await here.knows("ben", "ann") == [False, True]
-                epoch = await stores.users.names_epoch()
-                getattr(proxy, fault)()
-                await there.register("ben")
-                assert await here.knows("ben") == [True]
-                assert await there.knows("ben", "nobody") == [True, True]
-                assert await stores.users.names_epoch() != epoch
-                await here.built()
-                assert await here.knows("ben", "ann", "nobody") == [True, True, False]
-                proxy.heal()
-                await there.built()
-                assert await there.knows("ben", "ann", "nobody") == [True, True, False]
-
-
-@on_a_loop
-async def test_a_node_that_does_not_hear_of_a_new_epoch_trusts_the_old_one_no_more(
-    url: str, tmp_path: Path
-) -> None:
-    with Proxy.before(url) as proxy:
-        async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
-            async with name_node(proxy.url, stores) as there:
-                await here.built()
-                await here.names.stop()
-                assert await here.knows("ben") == [False]
-                proxy.cut()
-                await until(lambda: not there.client.is_connected)
-                await there.register("ben")
-                # The shared filter is as it was: who could void it cannot reach it.
-                assert (await head_of(here))["state"] == "complete"
-                assert await here.knows("ben") == [True]
-
-
-@on_a_loop
-async def test_a_name_that_can_neither_enter_nor_be_told_of_is_not_made(
-    url: str, tmp_path: Path
-) -> None:
-    with Proxy.before(url) as proxy:
-        async with empty(url, tmp_path, "ann") as stores:
-            async with sqlite_threads(tmp_path / "chatd.sqlite") as (writer, reader):
-                mine = Stores(
-                    SqliteUserStore(writer, reader, Admission()),
-                    stores.conversations,
-                    stores.ledger,
-                )
-                async with name_node(proxy.url, mine) as here:
-                    proxy.cut()
-                    await until(lambda: not here.client.is_connected)
-                    async with failing(writer, "meta"):
-                        with pytest.raises(BackendError):
-                            await here.register("ben")
-            assert await stores.users.accounts(["ben"]) == {}
-
-
-@on_a_loop
-async def test_names_that_cannot_enter_share_a_new_epoch(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "RENEWED_SECONDS", 20.0)
-    with Proxy.before(url) as proxy:
-        async with empty(url, tmp_path) as stores, name_node(proxy.url, stores) as here:
-            await here.built()
-            proxy.cut()
-            await until(lambda: not here.client.is_connected)
-            epochs = set()
-            for username in ("ben", "cat", "dan"):
-                await here.register(username)
-                epochs.add(await stores.users.names_epoch())
-            assert len(epochs) == 1
-            here.clock.advance(20)
-            await here.register("eve")
-            assert await stores.users.names_epoch() not in epochs
-
-
 @on_a_loop
 async def test_without_the_store_nothing_is_trusted_for_long(url: str, tmp_path: Path) -> None:
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
+    async with empty_stores(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
         await here.built()
         assert await here.knows("nobody") == [False]
         here.clock.advance(module.TRUST_SECONDS)
@@ -361,27 +184,9 @@ async def test_without_the_store_nothing_is_trusted_for_long(url: str, tmp_path:
 
 
 @on_a_loop
-async def test_an_answer_that_comes_after_the_trust_is_none(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_ASK_SECONDS", 9.0)
-    with Proxy.before(url) as proxy:
-        async with empty(url, tmp_path, "ann") as stores, name_node(proxy.url, stores) as here:
-            await here.built()
-            await here.names.stop()
-            assert await here.knows("nobody") == [False]
-            proxy.stall()
-            asking = asyncio.create_task(here.knows("nobody"))
-            await turns()
-            here.clock.advance(module.TRUST_SECONDS)
-            proxy.heal()
-            assert await asking == [True]
-
-
-@on_a_loop
 async def test_a_filter_of_another_body_of_data_is_replaced(url: str, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
+    async with empty_stores(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
         await here.built()
         await here.names.stop()
         async with sqlite_stores(tmp_path / "other") as others:
@@ -395,7 +200,7 @@ async def test_a_filter_of_another_body_of_data_is_replaced(url: str, tmp_path: 
 async def test_one_that_reads_other_bits_is_not_used_and_takes_no_names(
     url: str, tmp_path: Path
 ) -> None:
-    async with empty(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
+    async with empty_stores(url, tmp_path, "ann") as stores, name_node(url, stores) as here:
         await here.built()
         async with name_node(url, stores, capacity=50) as there:
             await until(lambda: there.names._head is not None)
@@ -403,20 +208,3 @@ async def test_one_that_reads_other_bits_is_not_used_and_takes_no_names(
             assert await there.knows("nobody") == [True]
             await there.register("ben")
             assert await here.knows("ben") == [True]
-
-
-@on_a_loop
-async def test_a_building_that_failed_is_begun_anew_at_once(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(name_share_redis, "BUILDING_SECONDS", 30)
-    async with empty(url, tmp_path, "ann") as stores:
-        async with sqlite_threads(tmp_path / "chatd.sqlite") as (writer, reader):
-            mine = Stores(
-                SqliteUserStore(writer, reader, Admission()), stores.conversations, stores.ledger
-            )
-            async with failing(reader, "account"), name_node(url, mine) as here:
-                await until(lambda: here.names._work is not None and here.names._work.done())
-            async with name_node(url, stores) as there:
-                await there.built()
-                assert await there.knows("ann", "nobody") == [True, False]

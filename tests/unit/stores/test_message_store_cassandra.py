@@ -52,6 +52,7 @@ async def test_what_was_deleted_is_in_no_row(keyspace: Keyspace, is_deleted_firs
     assert says(rows, "secret") == []
 
 
+@pytest.mark.slow
 @on_a_loop
 async def test_a_delete_and_an_edit_at_the_same_time_see_each_other(keyspace: Keyspace) -> None:
     """Put by two processes."""

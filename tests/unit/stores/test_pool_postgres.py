@@ -85,13 +85,15 @@ async def test_what_failed_or_was_cancelled_leaves_nothing_behind(database: str)
     try:
         for n in range(2 * CONNECTIONS):
             with pytest.raises(BackendError):
-                async with postgres.transaction() as connection:
+                async with postgres.connection() as connection:
+                    await connection.execute("SET application_name = 'of a failure'")
                     await connection.execute("SELECT 1 / 0")
             waiting = asyncio.create_task(postgres.execute("SELECT pg_sleep(60)"))
             await turns(1 + n % 8)
             waiting.cancel()
             await asyncio.wait([waiting])
             assert waiting.cancelled()
+            assert await postgres.fetchval("SHOW application_name") == "chatd"
         assert not await postgres.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND pid <> pg_backend_pid() AND state IN ('active', 'idle in transaction')"

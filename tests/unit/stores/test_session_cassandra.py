@@ -96,6 +96,7 @@ async def test_closing_fails_what_is_under_way() -> None:
             await session.execute(ask())
 
 
+@pytest.mark.slow
 @on_a_loop
 async def test_a_store_whose_server_is_gone_says_so(keyspace: Keyspace) -> None:
     talk = Talk()
