@@ -212,6 +212,9 @@ def configuration(name: str, instance: Instance, hosts: Sequence[str], with_tls:
         # A write is answered when it is on the disk: the writes of 10 ms share one fsync.
         "commitlog_sync": "group",
         "commitlog_sync_group_window": "10ms",
+        # A write holds one of these while it waits for its group: 32, as they come, are 3,000 a
+        # second.
+        "concurrent_writes": 256,
         "commitlog_segment_size": "16MiB",
         "commitlog_total_space": "256MiB",
         # Tests drop what they made: no copies of it.
