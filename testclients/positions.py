@@ -74,8 +74,12 @@ class Positions:
         if isinstance(frame, Success):
             self._ack(conversation, seq)
             return
+        is_leaving = isinstance(frame, GroupMemberLeft) and frame.username == user
+        if is_leaving and seq > self.last.get(conversation, 0):
+            # Who is behind when it is removed is told at once, and owed nothing more.
+            self.forget(conversation)
         self._event(conversation, seq, own=user is not None and getattr(frame, "by", None) == user)
-        if isinstance(frame, GroupMemberLeft) and frame.username == user:
+        if is_leaving:
             self.forget(conversation)
 
     def forget(self, conversation: str) -> None:

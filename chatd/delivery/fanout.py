@@ -153,6 +153,8 @@ def note_own(conversation_id: str, room: Room | None, own: Sequence[Release]) ->
         origin = release.origin
         if not isinstance(origin, Outbox) or origin.is_closed():
             continue
+        if room is not None and origin in room.live:
+            continue
         if room is None or origin not in room.behind:
             origin.note_own(conversation_id, release.seq)
             continue

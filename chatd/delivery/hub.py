@@ -146,7 +146,7 @@ class Hub:
                 room.released = position
             for outbox in user.outboxes:
                 if not room.holds(outbox) and not _was_told(outbox, conversation_id, position):
-                    behind = room.attach(outbox, position)
+                    behind = room.attach(outbox, position, was_here=True)
                     if behind is not None and self.fell_behind is not None:
                         self.fell_behind(outbox, room, behind)
         return self.rooms.get(conversation_id)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from chatd.delivery.render import stored_push
+from chatd.errors import BackendError
 from chatd.events import Event
 from chatd.metrics import Metrics
 from chatd.stores.ledger import Ledger
@@ -73,8 +74,15 @@ class Pages:
                 page.loading = asyncio.get_running_loop().create_task(
                     self._load(key, page, up_to), name="page"
                 )
-            # Shielded: others wait for the same.
-            await asyncio.shield(page.loading)
+            try:
+                # Shielded: others wait for the same.
+                await asyncio.shield(page.loading)
+            except BackendError:
+                if position <= page.up_to:
+                    raise
+                # The beginning of the page is older than what can be read now; what is asked for
+                # may not be.
+                return up_to, _frames(await self._rest(key, position, up_to), position, up_to)
             if page.is_stale:
                 page = self._page(key)
         if self._pages.get(key) is page:
@@ -95,13 +103,21 @@ class Pages:
             self._numbers.setdefault(key[0], set()).add(key[1])
         return page
 
+    async def _rest(self, key: _Key, position: int, up_to: int) -> _Page:
+        """The end of a page, which is not kept."""
+        page = _Page(position)
+        page.events, page.up_to = await self._read(key, page, up_to), up_to
+        page.frames = [None] * len(page.events)
+        return page
+
+    async def _read(self, key: _Key, page: _Page, up_to: int) -> list[Event]:
+        async with self._turns:
+            self._metrics.pages_read += 1
+            return await self._ledger.read(key[0], after=page.up_to, before=up_to + 1, limit=PAGE)
+
     async def _load(self, key: _Key, page: _Page, up_to: int) -> None:
         try:
-            async with self._turns:
-                self._metrics.pages_read += 1
-                events = await self._ledger.read(
-                    key[0], after=page.up_to, before=up_to + 1, limit=PAGE
-                )
+            events = await self._read(key, page, up_to)
         except BaseException:
             if not page.events and self._pages.get(key) is page:
                 self._drop(key)

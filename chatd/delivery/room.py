@@ -100,6 +100,9 @@ class Room:
         if position < self.released:
             offline_up_to = 0 if was_here else self.released
             behind = self.behind[outbox] = Behind(position, offline_up_to, lacking)
+            # What its user did with another device counts as delivered to one that comes, not to
+            # one that was here and must be told of it.
+            behind.only_own = not was_here
             if self.conversation_id in outbox.own:
                 behind.own = outbox.own.pop(self.conversation_id)
             return behind

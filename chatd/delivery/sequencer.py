@@ -150,6 +150,7 @@ class Sequencer:
         for release in releases:
             gap.expected = max(gap.expected, release.seq)
             if room.released is not None and release.seq <= room.released:
+                note_own(conversation_id, room, (release,))
                 if release.named:
                     self._apply(conversation_id, release)
                 continue
@@ -169,7 +170,7 @@ class Sequencer:
     def _advance(self, conversation_id: str, room: Room, gap: _Gap) -> None:
         """Deliver what has its turn; wait for the rest, if there is any."""
         while room.released is not None and self._gaps.get(conversation_id) is gap:
-            self._drop_delivered(gap, room.released)
+            self._drop_delivered(room, gap, room.released)
             run: list[Release] = []
             while (following := gap.early.pop(room.released + len(run) + 1, None)) is not None:
                 self._early -= 1
@@ -187,9 +188,9 @@ class Sequencer:
         else:
             self._wait(conversation_id, gap)
 
-    def _drop_delivered(self, gap: _Gap, released: int) -> None:
+    def _drop_delivered(self, room: Room, gap: _Gap, released: int) -> None:
         for seq in [seq for seq in gap.early if seq <= released]:
-            del gap.early[seq]
+            note_own(room.conversation_id, room, (gap.early.pop(seq),))
             self._early -= 1
 
     def _gap(self, conversation_id: str) -> _Gap:

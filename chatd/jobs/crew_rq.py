@@ -137,10 +137,10 @@ class Crew:
     def _run(self, kind: Kind) -> None:
         while not self._stopping.is_set():
             try:
-                redis = connect(self._url)
-                _ThreadWorker(kind, redis, self, self._stopping, self._push_pause_seconds).work(
-                    logging_level="WARNING"
-                )
+                with connect(self._url) as redis:
+                    pause = self._push_pause_seconds
+                    worker = _ThreadWorker(kind, redis, self, self._stopping, pause)
+                    worker.work(logging_level="WARNING")
             except FAILURES as error:
                 logger.warning("the job queue is away: {}", error)
             except Exception:

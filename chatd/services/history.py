@@ -124,7 +124,13 @@ class Histories:
             if request.chat_id is None:
                 raise invalid_field("to", "`to` or `chatId` is required")
             # The id of a direct conversation is never parsed: the store knows who else is in it.
-            peer = await self._conversations.peer(request.chat_id, username)
+            try:
+                peer = await self._conversations.peer(request.chat_id, username)
+            except BackendError:
+                known = self._standings.peer(request.chat_id, username)
+                if known is None:
+                    raise
+                return request.chat_id, Peer(known, 0, 0)
             if peer is None:
                 raise not_a_member()
             return request.chat_id, peer

@@ -55,6 +55,7 @@ class Journal:
         """Who waits for which commit to be settled."""
         self._commit: asyncio.Task[None] | None = None
         self._is_scheduled = False
+        self._is_failing = False
 
     def submit(self, entry: Entry) -> None:
         """Append an event; `entry.done` is called with the outcome, after the commit and before the
@@ -143,9 +144,16 @@ class Journal:
 
     async def _outcomes(self, batch: list[Entry]) -> list[Outcome]:
         try:
-            return await self._ledger.append(batch)
+            outcomes = await self._ledger.append(batch)
+            if self._is_failing:
+                self._is_failing = False
+                logger.warning("appending works again")
+            return outcomes
         except BackendError as error:
-            logger.error("append failed, outcome unknown: {}", error)
+            if not self._is_failing:
+                # Once, and not for each that tries again.
+                self._is_failing = True
+                logger.error("appending fails, senders must repeat: {}", error)
             if self.uncertain is not None:
                 self.uncertain({entry.conversation_id for entry in batch})
             return [Outcome(ErrorCode.UNAVAILABLE)] * len(batch)

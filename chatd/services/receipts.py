@@ -140,9 +140,11 @@ class Receipts:
             results = await self._advance([waiting.move for waiting in batch])
         except BackendError as error:
             logger.warning("cursors were not stored: {}", error)
-            for waiting in batch:
-                waiting.done(unavailable("the cursor may not have moved; send it again"))
+            _refuse(batch)
             return
+        except Exception:
+            _refuse(batch)
+            raise
         told: list[_Told] = []
         for waiting, moved in zip(batch, results, strict=True):
             waiting.done(_refusal(moved))
@@ -156,6 +158,7 @@ class Receipts:
             for (conversation_id, username), seq in cursors.items()
         ]
         results = await self._advance(moves)
+        self._metrics.cursors_waiting = len(self._gather) - len(cursors)
         await self._tell(
             [
                 _Told(move, moved, None)
@@ -255,6 +258,11 @@ class Receipts:
         )
         self._metrics.receipts += len(usernames)
         self._relay.push(usernames, text_message(encode(frame)), besides=origin)
+
+
+def _refuse(batch: list[_Waiting]) -> None:
+    for waiting in batch:
+        waiting.done(unavailable("the cursor may not have moved; send it again"))
 
 
 def _refusal(moved: Moved) -> ChatError | None:

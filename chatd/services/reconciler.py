@@ -6,7 +6,7 @@ released, spread over that time; every `FEED_SECONDS` while the bus is down, at 
 back, and until they answer for conversations whose last append had no known outcome.
 
 Limits: `SUSPECTS` such conversations are remembered, more wait for the comparison of all;
-`RECENT` changes are remembered, so that what was told twice is looked up once.
+`RECENT` events are remembered, so that what was told twice is looked up once.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from chatd.errors import BackendError
 from chatd.fabric.bus import Bus
 from chatd.services.control import Control
 from chatd.services.presence import Presence
-from chatd.stores.change_feed import Change, ChangeFeed, Happened, Parted, Revoked
+from chatd.stores.change_feed import ChangeFeed, Happened, Parted, Revoked
 from chatd.stores.ledger import Ledger
 
 FEED_SECONDS: Final = 1.0
@@ -51,7 +51,7 @@ class Reconciler:
         self._presence = presence
         self._bus = bus
         self._mark: int | None = None
-        self._recent: OrderedDict[Change, None] = OrderedDict()
+        self._recent: OrderedDict[Happened, None] = OrderedDict()
         self._suspects: set[str] = set()
         self._rest: list[str] = []
         """Conversations that are still to be compared in this round."""
@@ -104,21 +104,24 @@ class Reconciler:
     async def _read_feed(self) -> None:
         mark, changes = await self._feed.since(self._mark)
         for change in changes:
-            if change in self._recent:
-                continue
             match change:
-                case Happened(conversation_id, seq):
-                    await self._happened(conversation_id, seq)
+                case Happened():
+                    await self._happened(change)
                 case Revoked(username, device_id, besides):
                     self._control.end(username, device_id, besides=besides)
                 case Parted(one, other):
                     self._presence.part(one, other)
-            self._recent[change] = None
-            if len(self._recent) > RECENT:
-                self._recent.popitem(last=False)
         self._mark = mark
 
-    async def _happened(self, conversation_id: str, seq: int) -> None:
+    async def _happened(self, change: Happened) -> None:
+        if change in self._recent:
+            return
+        await self._find(*change)
+        self._recent[change] = None
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+
+    async def _find(self, conversation_id: str, seq: int) -> None:
         room = self._hub.rooms.get(conversation_id)
         if room is not None and (room.released is None or room.released < seq):
             self._sequencer.expect(conversation_id, seq)

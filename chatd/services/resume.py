@@ -90,6 +90,7 @@ class Resumes:
         heads = await self._heads_beyond(positions, rooms)
         memberships = await self._memberships(user, positions)
         work: list[Coroutine[Any, Any, None]] = []
+        served_rooms: dict[str, Room] = {}
         errors: dict[str, ErrorCode] = {}
         for conversation_id, position in positions.items():
             membership, room = memberships.get(conversation_id), rooms.get(conversation_id)
@@ -108,12 +109,17 @@ class Resumes:
             )
             if served is not None:
                 work.append(served)
+                served_rooms[conversation_id] = room
         try:
             while work:
                 await work.pop(0)
         finally:
             for unserved in work:
                 unserved.close()
+        for conversation_id, room in served_rooms.items():
+            if rooms.get(conversation_id) is not room:
+                # The user was removed meanwhile: what came before that may be lacking.
+                errors[conversation_id] = ErrorCode.NOT_A_MEMBER
         # What it was catching up with by itself comes before the reply too.
         await self._subscriptions.caught_up(outbox)
         return errors

@@ -3,6 +3,7 @@ knows of the users who are connected to it, which events have kept up to date.""
 
 from typing import NamedTuple
 
+from chatd import ids
 from chatd.delivery.hub import Hub
 from chatd.errors import BackendError
 from chatd.stores.conversation_store import ConversationKind, ConversationStore
@@ -47,6 +48,15 @@ class Standings:
             return None
         is_direct = membership.kind is ConversationKind.DIRECT
         return Standing(is_direct, membership.floor, membership.head, membership.joined_seq)
+
+    def peer(self, conversation_id: str, username: str) -> str | None:
+        """The other user of a direct conversation that the user hears here."""
+        known = self._known(conversation_id, username)
+        if known is None or not known.is_direct:
+            return None
+        # No parsing: the id is that of two users, of whom one is known.
+        other = conversation_id.removeprefix(f"{username}-").removesuffix(f"-{username}")
+        return other if ids.direct_id(username, other) == conversation_id else None
 
     def _known(self, conversation_id: str, username: str) -> Standing | None:
         user = self._hub.users.get(username)

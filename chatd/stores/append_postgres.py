@@ -5,6 +5,7 @@ What was committed is handed to the batches, and so to the message store.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -58,7 +59,9 @@ class PostgresAppend:
                 except BaseException as error:
                     if not _has_failed(error):
                         # Who wants to know what became of it waits for the session to end.
-                        connection.terminate()
+                        with suppress(asyncpg.InterfaceError):
+                            # The pool may have given a lost connection up already.
+                            connection.terminate()
                     raise
         except BaseException as error:
             if session is None or _has_failed(error.__cause__ or error):

@@ -6,11 +6,12 @@ lost. So nothing is told from the first gap on.
 
 from typing import Final
 
+from chatd.errors import BackendError
 from chatd.events import Event
 from chatd.stores.history_merging import dense
 from chatd.stores.ledger import Page
 from chatd.stores.message_store import MessageStore
-from chatd.stores.recent_events import page_of
+from chatd.stores.recent_events import NO_END, page_of
 
 LATELY: Final = 200
 """The last numbers of the message store, among which a gap may be."""
@@ -19,12 +20,20 @@ LATELY: Final = 200
 async def read(
     store: MessageStore, conversation_id: str, *, after: int, before: int, limit: int
 ) -> list[Event]:
-    """The events with `after < seq < before` before the first gap, the lowest `limit` of them.
-    Raises BackendError."""
+    """The events with `after < seq < before`, the lowest `limit` of them; without an end, those
+    before the first gap.
+
+    Raises:
+        BackendError: the store failed, or has not all of them yet. Whoever names an end knows that
+            they were committed.
+    """
     stored = await store.read(
         conversation_id, after=after, before=min(before, after + limit + 1), limit=limit
     )
-    return dense(stored, after=after)
+    events = dense(stored, after=after)
+    if before < NO_END and len(events) < min(limit, before - after - 1):
+        raise BackendError(f"the ledger is away, and {conversation_id} is not all in the store")
+    return events
 
 
 async def page(

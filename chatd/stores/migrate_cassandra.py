@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from cassandra import ConsistencyLevel, WriteTimeout
+from cassandra import ConsistencyLevel, Timeout
 from loguru import logger
 
 from chatd.errors import BackendError, StartError
@@ -177,7 +177,8 @@ async def _lock(cassandra: Cassandra) -> AsyncIterator[Callable[[], Awaitable[No
         yield renew
     finally:
         try:
-            await cassandra.run(leave, [holder])
+            # Whether it was ours to the end does not matter, only that it is not any more.
+            await _holds(cassandra, leave, [holder], time.monotonic() + LOCK_SECONDS)
         except BackendError as error:
             logger.warning("the lock ends by itself in {} s: {}", LOCK_SECONDS, error)
 
@@ -192,7 +193,7 @@ async def _holds(
             ((is_applied, *found),) = await cassandra.run(statement, parameters)
             return bool(is_applied) or parameters[0] in found
         except BackendError as error:
-            if not isinstance(error.__cause__, WriteTimeout) or time.monotonic() > deadline:
+            if not isinstance(error.__cause__, Timeout) or time.monotonic() > deadline:
                 raise
         await _pause()
 

@@ -21,7 +21,14 @@ STATEMENT_SECONDS: Final = 10.0
 _REPLY_SECONDS: Final = STATEMENT_SECONDS + 2.0
 """What the server ends is answered: only a server that is away keeps one waiting longer."""
 _QUERIES_A_CONNECTION: Final = 10**9
-_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_FAILURES: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # A connection that is used between the server's last word and the end of the stream.
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 _SETTINGS: Final = {
     "jit": "off",
     # Statements over the partitions of the ledger would be planned again each time, which takes

@@ -39,7 +39,7 @@ BEGIN
         RETURN refused('FORBIDDEN', 'its author and admins');
     END IF;
     IF kind = 6 THEN
-        IF (facts->>'seen')::integer <> coalesce(st.version, 1) THEN
+        IF (facts->>'seen')::bigint <> coalesce(st.version, 1) THEN
             RETURN refused('VERSION_CONFLICT', coalesce(st.version, 1)::text);
         END IF;
         INSERT INTO message_state AS s (conversation_id, seq, version, edited_seq)

@@ -11,7 +11,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from bench import wire
-from bench.plan import Dialect, PairsShape, Plan, Reading, Seat, Shape, Step
+from bench.plan import Dialect, Plan, Reading, Seat, Step
+from bench.shapes import PairsShape, Shape
 
 MESSAGES = 40
 _CLOSE_SECONDS = 0.1
@@ -116,7 +117,7 @@ def plan(server: Server, shape: Shape, seats: int, rate: float = 0.0) -> Plan:
         return users[seat ^ 1] if isinstance(shape, PairsShape) else ""
 
     return Plan(
-        address=address,
+        addresses=(address,),
         dialect=DIALECT,
         seats=tuple(
             Seat(

@@ -11,7 +11,8 @@ from websockets.asyncio.server import Server
 
 from bench.errors import BenchError
 from bench.fleet import Fleet
-from bench.plan import GroupShape, PairsShape, PosterShape, Reading, Shape
+from bench.plan import Reading
+from bench.shapes import GroupShape, PairsShape, PosterShape, Shape
 from bench.tally import tally_group, tally_pairs
 from tests.unit.bench.room import MESSAGES, Room, plans, serving, with_readers
 

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from bench.load import LoadProcess
-from bench.plan import Collect, Collected, Ended, GroupShape, Open, Opened, PairsShape, Run, Shape
+from bench.plan import Collect, Collected, Ended, Open, Opened, Run
+from bench.shapes import GroupShape, PairsShape, Shape
 from bench.tally import Tally, tally_group, tally_pairs
 from tests.unit.bench.room import MESSAGES, Room, plan, serving
 

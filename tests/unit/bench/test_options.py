@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.options import choose_cores, parse
+from bench.options import On, choose_cores, parse
 
 
 def test_defaults_are_the_workloads_that_have_bounds() -> None:
@@ -50,6 +50,42 @@ def test_clients_that_come_back() -> None:
     assert (options.clients, options.missed, options.repeat) == (30, 7, 2)
 
 
+def test_a_soak_goes_on_for_a_time() -> None:
+    options = parse(["soak"])
+    assert (options.connections, options.busy_percent, options.opens_a_second) == (10_000, 10, 250)
+    assert (options.rate, options.messages, options.warm_up) == (1_000, 120_000, 12_000)
+    options = parse(
+        ["soak", "--connections", "50", "--busy", "30", "--rate", "20", "--seconds", "5"]
+        + ["--connect-rate", "9", "--on", "backends"]
+    )
+    assert (options.connections, options.busy_percent, options.opens_a_second) == (50, 30, 9)
+    assert (options.messages, options.on) == (100, On.BACKENDS)
+
+
+def test_what_chatd_stands_on() -> None:
+    assert parse(["group"]).on is On.EMBEDDED
+    for command in ("group", "pairs", "connections", "all", "reconnect", "stalled", "soak"):
+        options = parse([command, "--on", "backends"])
+        assert options.on is On.BACKENDS
+        assert options.moves_services
+    assert not parse(["group", "--leave-services"]).moves_services
+
+
+def test_several_nodes_are_on_backends_alone() -> None:
+    options = parse(["nodes", "--members", "30", "--in-flight", "4"])
+    assert (options.on, options.members, options.in_flight) == (On.BACKENDS, 30, 4)
+    assert parse(["group"]).on is On.EMBEDDED
+    with pytest.raises(BenchError, match="--on backends"):
+        parse(["nodes", "--on", "embedded"])
+
+
+def test_only_some_are_held_to_their_bounds_unasked() -> None:
+    assert parse(["all"]).is_held_to_bounds
+    assert parse(["reconnect"]).is_held_to_bounds
+    assert not parse(["soak"]).is_held_to_bounds
+    assert parse(["soak", "--bounds"]).is_held_to_bounds
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -69,6 +105,11 @@ def test_clients_that_come_back() -> None:
         ["stalled", "--seconds", "0"],
         ["stalled", "--beside", "centrifuge"],
         ["stalled", "--messages", "5"],
+        ["soak", "--connections", "11"],
+        ["soak", "--busy", "0"],
+        ["soak", "--messages", "5"],
+        ["group", "--on", "nothing"],
+        ["nodes", "--beside", "centrifuge"],
         ["reconnect", "--clients", "1"],
         ["reconnect", "--rate", "5"],
     ],

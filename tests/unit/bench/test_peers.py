@@ -116,8 +116,9 @@ def test_a_peer_that_does_not_start_is_stopped(tmp_path: Path) -> None:
     class Sleeper(ChildPeer):
         def _start(self) -> None:
             command = [sys.executable, "-c", "import time; time.sleep(600)"]
-            self._server = ChildServer("sleeper", command, os.environ, tmp_path / "log", None)
-            started.append(self._server)
+            server = ChildServer("sleeper", command, os.environ, tmp_path / "log", None)
+            self._servers.append(server)
+            started.append(server)
             raise BenchError("it only sleeps")
 
     with pytest.raises(BenchError, match="it only sleeps"), Sleeper(tmp_path, None):

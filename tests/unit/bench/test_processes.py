@@ -51,6 +51,10 @@ def test_pinning_is_for_the_child_alone(tmp_path: Path) -> None:
     core = max(before)
     with pinned(core):
         assert os.sched_getaffinity(0) == {core}
+    with pinned(core, min(before)):
+        assert os.sched_getaffinity(0) == {core, min(before)}
+    with pinned(None):
+        assert os.sched_getaffinity(0) == before
     assert os.sched_getaffinity(0) == before
     server = child("import time; time.sleep(600)", tmp_path, core)
     try:

@@ -21,10 +21,10 @@ from bench.plan import (
     Open,
     Opened,
     Positions,
-    PosterShape,
     Reading,
     Run,
 )
+from bench.shapes import PosterShape
 from tests.support.running import on_a_loop
 from tests.unit.bench.room import MESSAGES, Room, plan, serving, with_readers
 

@@ -1,6 +1,8 @@
 import pytest
 
-from bench.plan import GroupShape, PairsShape, PosterShape, Shape
+from bench.shapes import GroupShape, MixedShape, PairsShape, PosterShape, Shape
+
+MIXED = MixedShape(pairs=2, groups=2, group_members=4)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -11,6 +13,8 @@ from bench.plan import GroupShape, PairsShape, PosterShape, Shape
         (GroupShape(7, 3, has_echo=True), 7, 7),
         (GroupShape(2, 1, has_echo=False), 2, 1),
         (PairsShape(4), 8, 1),
+        (MixedShape(3, 0, 2), 9, 1),
+        (MixedShape(0, 2, 5), 13, 4),
         (PosterShape(frozenset({1, 4, 6})), 8, 3),
     ],
 )
@@ -44,3 +48,33 @@ def test_a_poster_sends_everything_and_only_the_watched_are_waited_for() -> None
     shape = PosterShape(frozenset({2, 3}))
     assert [shape.sender(number) for number in range(3)] == [0, 0, 0]
     assert shape.recipients_among({0, 1, 3, 4}, 7) == 1
+
+
+def test_pairs_come_first_then_groups_then_those_who_only_listen() -> None:
+    assert [list(MIXED.members(n)) for n in range(MIXED.lanes)] == [
+        *([0, 1], [2, 3]),
+        *([4, 5, 6, 7], [8, 9, 10, 11]),
+    ]
+    assert MIXED.talking == 12
+    assert [MIXED.conversation_of(seat) for seat in range(13)] == [
+        *(0, 0, 1, 1),
+        *(2, 2, 2, 2),
+        *(3, 3, 3, 3),
+        None,
+    ]
+
+
+def test_mixed_conversations_take_turns_and_so_do_their_members() -> None:
+    senders = [MIXED.sender(number) for number in range(4 * MIXED.lanes)]
+    assert senders[0::4] == [0, 1, 0, 1]
+    assert senders[1::4] == [2, 3, 2, 3]
+    assert senders[2::4] == [5, 6, 7, 5]
+    assert senders[3::4] == [9, 10, 11, 9]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_a_mixed_conversation_is_in_one_process(processes: int) -> None:
+    for conversation in range(MIXED.lanes):
+        members = MIXED.members(conversation)
+        assert len({MIXED.process_of(seat, processes) for seat in members}) == 1
+    assert {MIXED.process_of(seat, processes) for seat in range(12, 20)} == set(range(processes))
