@@ -98,8 +98,9 @@ class Resumes:
                 errors[conversation_id] = ErrorCode.NOT_A_MEMBER
                 continue
             if room is None or not room.holds(outbox):
-                # Nothing was ever said in it, or the connection is ending.
-                if position:
+                # Nothing was ever said in it, or the connection is ending; or this node has not
+                # heard yet that the user has come into it.
+                if position > heads.get(conversation_id, 0):
                     is_direct = membership.kind is ConversationKind.DIRECT
                     send_resync(outbox, conversation_id, 0, is_direct=is_direct)
                 continue
@@ -147,13 +148,17 @@ class Resumes:
     async def _heads_beyond(
         self, positions: dict[str, int], rooms: dict[str, Room]
     ) -> dict[str, int]:
-        """The heads of the conversations whose position is above what this node has told."""
+        """The heads of the conversations whose position is above what this node has told, or that
+        it tells nothing of."""
         beyond = [
             conversation_id
             for conversation_id, position in positions.items()
-            if (room := rooms.get(conversation_id)) is not None
-            and room.released is not None
-            and position > room.released
+            if position
+            and (
+                (room := rooms.get(conversation_id)) is None
+                or room.released is None
+                or position > room.released
+            )
         ]
         if not beyond:
             return {}
