@@ -255,9 +255,9 @@ class Sequencer:
             if event.seq not in gap.early:
                 gap.early[event.seq] = of_event(event)
                 self._early += 1
-        reached = room.released
         self._advance(conversation_id, room, gap)
-        if room.released == reached and self._is_missing(conversation_id, room, gap):
+        # More may have come meanwhile than was read; then what is missing now was not asked for.
+        if room.released == after and self._is_missing(conversation_id, room, gap):
             self._skip(conversation_id, room, gap)
 
     def _skip(self, conversation_id: str, room: Room, gap: _Gap) -> None:
