@@ -90,7 +90,7 @@ def _with_queue(config: Config, work: Callable[[QueueRedis], T]) -> T:
     try:
         with connect(url) as redis:
             return work(redis)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise StartError(f"bad value of CHATD_QUEUE_REDIS_URL: {error}") from None
     except FAILURES as error:
         raise BackendAway(f"{start_redis.name_of(url)} does not answer: {error}") from None

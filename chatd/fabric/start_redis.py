@@ -91,9 +91,15 @@ async def probe_queue_redis(queue: RedisClient, other: RedisClient) -> Facts:
     return Facts({"maxmemoryPolicy": policy, "appendOnly": has_aof}, warnings)
 
 
+_BAD_TLS: Final = ssl.SSLCertVerificationError | FileNotFoundError
+"""A certificate that is not trusted, or a file of them that is not there."""
+
+
 def _is_final(error: BaseException) -> bool:
     if isinstance(error, BusyLoadingError):
         return False
-    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+    # The driver wraps what the socket says, sometimes without naming it as the cause.
+    if isinstance(error.__cause__ or error.__context__, _BAD_TLS):
         return True
-    return isinstance(error, AuthenticationError | AuthorizationError | ResponseError | TypeError)
+    refused = AuthenticationError | AuthorizationError | ResponseError | TypeError
+    return isinstance(error, refused | _BAD_TLS)

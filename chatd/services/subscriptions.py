@@ -4,6 +4,7 @@ up to date, behind where it missed something."""
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from loguru import logger
 
@@ -19,6 +20,8 @@ from chatd.stores.conversation_store import ConversationKind, ConversationStore,
 from chatd.stores.ledger import Ledger
 from chatd.tasks import TaskOwner
 from protocol.close import CloseCode
+
+_RETRY_SECONDS: Final = 1.0
 
 
 class Subscriptions:
@@ -46,6 +49,9 @@ class Subscriptions:
         self._backlogs: dict[Outbox, deque[tuple[Room, Behind]]] = {}
         """What each connection has to catch up with by itself; one task for each works on it."""
         self._catching_up: dict[Outbox, asyncio.Task[None]] = {}
+        self._coming: dict[tuple[LocalUser, str], bool] = {}
+        """Users who have come into conversations, and whether there is more to find out. At most
+        one task works on each."""
         hub.fell_behind = self._catch_up
         sequencer.latecomers = self._latecomers
 
@@ -99,12 +105,28 @@ class Subscriptions:
                 continue
             room = user.rooms.get(conversation_id)
             if room is None or not all(map(room.holds, user.outboxes)):
-                self._tasks.start(self._come(user, conversation_id), name="latecomer")
+                key = user, conversation_id
+                if key not in self._coming:
+                    self._tasks.start(self._come(user, conversation_id), name="latecomer")
+                self._coming[key] = True
 
     async def _come(self, user: LocalUser, conversation_id: str) -> None:
         """Put the connections of a user who is here into a conversation that it has come into, by
-        an event that this node has not heard at its time."""
+        an event that this node has not heard at its time; again and again while the store fails."""
+        key = user, conversation_id
+        try:
+            while self._coming[key] and self._hub.users.get(user.username) is user:
+                self._coming[key] = False
+                try:
+                    await self._try_to_come(user, conversation_id)
+                except BackendError as error:
+                    logger.warning("{} does not hear {}: {}", user.username, conversation_id, error)
+                    self._coming[key] = True
+                    await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            del self._coming[key]
 
+    async def _try_to_come(self, user: LocalUser, conversation_id: str) -> None:
         async def read() -> list[Membership]:
             one = await self._conversations.membership(conversation_id, user.username)
             return [] if one is None else [one]
@@ -112,9 +134,6 @@ class Subscriptions:
         self._hub.load(user)
         try:
             await self._enter(user, list(user.outboxes), read, resumes=None)
-        except BackendError as error:
-            # The change feed tells of it again, or the connections come back.
-            logger.warning("{} does not hear {}: {}", user.username, conversation_id, error)
         finally:
             self._hub.loaded(user)
 

@@ -85,4 +85,7 @@ async def probe_postgres(postgres: Postgres) -> Facts:
 def _is_final(refusal: BaseException | None) -> bool:
     if isinstance(refusal, asyncpg.PostgresError):
         return not isinstance(refusal, _PASSING)
-    return isinstance(refusal, asyncpg.InterfaceError | ssl.SSLCertVerificationError)
+    # An SSLError that is no broken connection: a certificate, or a file that holds none.
+    return isinstance(
+        refusal, asyncpg.InterfaceError | ssl.SSLError | FileNotFoundError
+    ) and not isinstance(refusal, ssl.SSLEOFError | ssl.SSLZeroReturnError)
