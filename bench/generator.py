@@ -8,7 +8,8 @@ from typing import Final
 
 from bench.connection import Receiver
 from bench.markers import NUMBER, content, padding
-from bench.plan import Plan, Shape
+from bench.plan import Plan
+from bench.shapes import Shape
 from bench.timer import Timer
 
 _FASTEST_TICK_NS: Final = 100_000

@@ -120,8 +120,12 @@ class LoadProcess:
         """An empty range opens nothing, but tells whether all connections are still there."""
         gate = asyncio.Semaphore(_AT_ONCE)
         wanted = [seat for seat in self._plan.seats if command.first <= seat.number < command.end]
+        rate = self._plan.opens_a_second / self._plan.processes
+        began = time.monotonic()
 
-        async def open_one(seat: Seat) -> None:
+        async def open_one(place: int, seat: Seat) -> None:
+            if rate:
+                await asyncio.sleep(began + place / rate - time.monotonic())
             async with gate:
                 if self._failure:
                     return
@@ -132,7 +136,7 @@ class LoadProcess:
                 except OSError as error:
                     self._failure = self._failure or str(error)
 
-        await asyncio.gather(*map(open_one, wanted))
+        await asyncio.gather(*(open_one(place, seat) for place, seat in enumerate(wanted)))
         return Opened(self._failure)
 
     async def _open_seat(self, seat: Seat) -> None:
@@ -144,7 +148,7 @@ class LoadProcess:
             return Receiver(seat, stream, transport, self._replies, self)
 
         self._receivers[seat.number] = await open_connection(
-            self._plan.address, seat, seat.request, self._replies, receiver
+            self._plan.addresses[seat.node], seat, seat.request, self._replies, receiver
         )
 
     async def _run(self, command: Run) -> Ended:

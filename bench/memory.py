@@ -29,10 +29,11 @@ class Sample(NamedTuple):
 class MemoryWatch:
     """In a thread, from entering the context to leaving it."""
 
-    def __init__(self, pids: Sequence[int], port: int) -> None:
+    def __init__(self, pids: Sequence[int], port: int | None = None) -> None:
         """
         Args:
-            port: where the server's connections end; for what waits in the kernel.
+            port: where the server's connections end, for what waits in the kernel; None if that is
+                not to be looked at.
         """
         self.samples: list[Sample] = []
         self.most_unread_bytes = 0
@@ -65,7 +66,7 @@ class MemoryWatch:
             except BenchError:  # whoever waits for the run will say so
                 return
             self.samples.append(Sample(time.monotonic() - self._began, usage.rss_kb))
-            if looks % _TABLE_EVERY == 0:
+            if self._port is not None and looks % _TABLE_EVERY == 0:
                 unread = unread_bytes(_TCP_TABLE.read_text(), self._port)
                 self.most_unread_bytes = max(self.most_unread_bytes, unread)
             looks += 1

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,17 @@ _WARM_UP_SHARE: Final = 0.1
 _LEAST_WARM_UP: Final = 500
 
 
+class On(StrEnum):
+    """What chatd stands on."""
+
+    EMBEDDED = "embedded"
+    BACKENDS = "backends"
+
+
 @dataclass(frozen=True)
 class Options:
     command: str
+    on: On
     members: int
     in_flight: int
     pairs: int
@@ -45,6 +54,14 @@ class Options:
     server_core: int | None
     client_cores: tuple[int | None, ...]
     """One load process for each."""
+    busy_percent: int
+    """Of the connections of a soak, how many are in a conversation."""
+    opens_a_second: float
+    """Connections, at most; 0: as fast as the server answers."""
+    is_held_to_bounds: bool
+    """Whether a figure beyond its bound makes the run fail."""
+    moves_services: bool
+    """Whether the services that chatd stands on are kept off its core."""
     notes: tuple[str, ...]
     """What the user should know about the choices that were made."""
 
@@ -56,6 +73,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         BenchError: the cores do not exist, or the numbers do not go together.
     """
     given = command_line.parser().parse_args(arguments)
+    if given.command == "nodes" and given.on == On.EMBEDDED:
+        raise BenchError("several nodes take --on backends")
     scale: float = getattr(given, "scale", 1.0)
     rate = getattr(given, "rate", 0.0) * scale
     members = round(getattr(given, "members", command_line.MEMBERS) * scale)
@@ -63,7 +82,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         raise BenchError(f"a group has 2 to {GROUP_MEMBERS:,} members, not {members:,}")
     seconds: float = getattr(given, "seconds", command_line.SECONDS)
     messages: int = getattr(given, "messages", command_line.MESSAGES)
-    if given.command == "stalled":
+    if given.command in ("stalled", "soak"):
         messages = max(round(rate * seconds), 1)
     warm_up = given.warm_up
     if warm_up is None:
@@ -80,6 +99,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         raise BenchError(f"{given.json}: there is no such folder")
     return Options(
         command=given.command,
+        on=On(given.on),
         members=members,
         in_flight=getattr(given, "in_flight", command_line.IN_FLIGHT),
         pairs=getattr(given, "pairs", command_line.PAIRS),
@@ -100,6 +120,10 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         folder=folder,
         server_core=server_core,
         client_cores=client_cores,
+        busy_percent=getattr(given, "busy", command_line.BUSY_PERCENT),
+        opens_a_second=getattr(given, "connect_rate", 0.0),
+        is_held_to_bounds=given.bounds or given.command in ("all", "reconnect"),
+        moves_services=not given.leave_services,
         notes=notes,
     )
 

@@ -3,9 +3,9 @@
 from array import array
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
 
 from bench.latency import Latencies
+from bench.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -58,91 +58,16 @@ class Seat:
     reading: Reading = Reading.TIMED
     comeback: bytes = b""
     """The HTTP upgrade of a client that will say itself what it has; empty where there is none."""
-
-
-class Shape(Protocol):
-    """Who sends what to whom. Message `n + lanes` follows when message `n` has arrived."""
-
-    @property
-    def lanes(self) -> int: ...
-
-    @property
-    def spans_processes(self) -> bool:
-        """Whether a message has recipients in every load process, or only where its sender is."""
-
-    def sender(self, number: int) -> int:
-        """The seat that sends a message."""
-
-    def process_of(self, seat: int, processes: int) -> int:
-        """The load process that has a seat."""
-
-    def recipients_among(self, seats: set[int], number: int) -> int:
-        """How many of these seats get a message."""
-
-
-@dataclass(frozen=True)
-class GroupShape:
-    """Seat 0 only reads, the others send in turn."""
-
-    members: int
-    lanes: int
-    has_echo: bool
-    """Whether the sender's connection gets the message too, besides the ack."""
-    spans_processes: bool = True
-
-    def sender(self, number: int) -> int:
-        return 1 + number % (self.members - 1)
-
-    def process_of(self, seat: int, processes: int) -> int:
-        return seat % processes
-
-    def recipients_among(self, seats: set[int], number: int) -> int:
-        return len(seats) - (not self.has_echo and self.sender(number) in seats)
-
-
-@dataclass(frozen=True)
-class PairsShape:
-    """Seat 2p sends to seat 2p + 1; each pair has one message in flight."""
-
-    lanes: int
-    spans_processes: bool = False
-
-    def sender(self, number: int) -> int:
-        return 2 * (number % self.lanes)
-
-    def process_of(self, seat: int, processes: int) -> int:
-        return seat // 2 % processes
-
-    def recipients_among(self, seats: set[int], number: int) -> int:
-        return int(self.recipient(number) in seats)
-
-    def recipient(self, number: int) -> int:
-        return self.sender(number) + 1
-
-
-@dataclass(frozen=True)
-class PosterShape:
-    """Seat 0 sends everything. Only with those who are watched is it waited for arrivals."""
-
-    watched: frozenset[int]
-    lanes: int = 1
-    spans_processes: bool = True
-
-    def sender(self, number: int) -> int:
-        return 0
-
-    def process_of(self, seat: int, processes: int) -> int:
-        return seat % processes
-
-    def recipients_among(self, seats: set[int], number: int) -> int:
-        return len(self.watched & seats)
+    node: int = 0
+    """To which of the server's processes it connects: a place in the addresses of its plan."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """For one load process."""
 
-    address: tuple[str, int]
+    addresses: tuple[tuple[str, int], ...]
+    """Of the server's processes; a seat says which is its own."""
     dialect: Dialect
     seats: tuple[Seat, ...]
     """Those of this process."""
@@ -161,6 +86,8 @@ class Plan:
     process: int
     processes: int
     core: int | None
+    opens_a_second: float = 0.0
+    """At most so many connections over all processes; 0: as fast as the server answers."""
 
 
 @dataclass(frozen=True)

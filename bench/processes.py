@@ -54,11 +54,18 @@ class ChildServer:
     def pids(self) -> list[int]:
         return [self._process.pid]
 
-    def wait_until(self, is_so: Callable[[], bool], otherwise: str = "is not ready") -> None:
+    def wait_until(
+        self,
+        is_so: Callable[[], bool],
+        otherwise: str = "is not ready",
+        *,
+        poll_seconds: float = _POLL_SECONDS,
+    ) -> None:
         """Wait for it.
 
         Args:
             otherwise: what the server is told to be if it is not so in time.
+            poll_seconds: how often it is looked at.
 
         Raises:
             BenchError: it has ended, or it is not so in time; with the last line of its log.
@@ -70,7 +77,7 @@ class ChildServer:
                 raise BenchError(
                     f"{self.name} {otherwise} after {_START_SECONDS} s: {self._last_words()}"
                 )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(poll_seconds)
 
     def check(self) -> None:
         """Raises BenchError: it has ended; with the last line of its log."""
@@ -96,11 +103,11 @@ class ChildServer:
 
 
 @contextmanager
-def pinned(core: int | None) -> Iterator[None]:
-    """What is started inside runs on this core, all its threads too."""
+def pinned(*cores: int | None) -> Iterator[None]:
+    """This thread runs on these cores, and what it starts inside; None is no core."""
     before = os.sched_getaffinity(0)
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+    if there := {core for core in cores if core is not None}:
+        os.sched_setaffinity(0, there)
     try:
         yield
     finally:

@@ -34,7 +34,7 @@ class Readers:
         Raises:
             OSError: it could not.
         """
-        reader = Reader(self._plan.address, seat, self._replies, self._load)
+        reader = Reader(self._plan.addresses[seat.node], seat, self._replies, self._load)
         await reader.open()
         self._readers[seat.number] = reader
         if seat.reading is Reading.IN_ROUNDS:

@@ -1,6 +1,6 @@
 """The servers that can be measured: one module per peer, one runner for all."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,13 +17,6 @@ class Peer(Protocol):
     has_echo: bool
     """Whether a sender in a group receives its own message, besides the ack."""
 
-    def __init__(self, folder: Path, core: int | None) -> None:
-        """
-        Args:
-            folder: an empty one of its own, removed after the run.
-            core: where it is to run; None for anywhere.
-        """
-
     def __enter__(self) -> Self:
         """Start, and wait until connections are accepted.
 
@@ -39,10 +32,31 @@ class Peer(Protocol):
     ) -> None: ...
 
     @property
-    def pids(self) -> list[int]: ...
+    def pids(self) -> list[int]:
+        """Its own processes."""
 
     @property
-    def address(self) -> tuple[str, int]: ...
+    def services(self) -> Mapping[str, Sequence[int]]:
+        """By name, the processes of the services that it stands on, without their children. Empty
+        for those that are not known."""
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where each of its processes is connected to."""
+
+    def counters(self) -> dict[str, int]:
+        """What it counts itself, by name; empty if it does not.
+
+        Raises:
+            BenchError: it does not say.
+        """
+
+    def settle(self) -> None:
+        """Wait until nothing that it acked has yet to be put anywhere.
+
+        Raises:
+            BenchError: that takes too long.
+        """
 
     def check(self) -> None:
         """Raises BenchError: it has ended by itself."""

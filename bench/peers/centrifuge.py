@@ -53,18 +53,20 @@ class Centrifuge(ChildPeer):
 
     def _start(self) -> None:
         program = build()
-        (self._port,) = free_ports(1)
+        (port,) = free_ports(1)
         environment = dict(os.environ)
         if self._core is not None:
             environment["GOMAXPROCS"] = "1"
-        self._server = ChildServer(
+        server = ChildServer(
             self.name,
-            [str(program), f"{HOST}:{self._port}"],
+            [str(program), f"{HOST}:{port}"],
             environment,
             self._folder / "log",
             self._core,
         )
-        self._server.wait_until(lambda: accepts(self._port))
+        self._servers.append(server)
+        self._ports.append(port)
+        server.wait_until(lambda: accepts(port))
 
     def _seat(self, number: int, *, listens_to: str = "", posts_to: str = "") -> Seat:
         user = _name(number)
@@ -73,7 +75,7 @@ class Centrifuge(ChildPeer):
         if listens_to:
             subscribe = f'{{"id":{_SUBSCRIBE_ID},"subscribe":{{"channel":"{listens_to}"}}}}'
             steps.append(Step(subscribe, b'"subscribe":'))
-        request = wire.upgrade(f"{HOST}:{self._port}", "/connection/websocket", {})
+        request = wire.upgrade(HOST, "/connection/websocket", {})
         post = _POST.replace("{to}", posts_to).replace("{user}", user) if posts_to else ""
         return Seat(number, user, request, tuple(steps), post)
 

@@ -1,7 +1,8 @@
-"""What peers share that are a child process: started on entering the context, stopped whatever
+"""What peers share that are child processes: started on entering the context, stopped whatever
 happens."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,11 +12,16 @@ from bench.processes import HOST, ChildServer
 
 class ChildPeer(ABC):
     def __init__(self, folder: Path, core: int | None) -> None:
+        """
+        Args:
+            folder: an empty one of its own, removed after the run.
+            core: where it is to run; None for anywhere.
+        """
         self._folder = folder
         self._core = core
-        self._server: ChildServer | None = None
-        self._port = 0
-        """Where the load connects to."""
+        self._servers: list[ChildServer] = []
+        self._ports: list[int] = []
+        """Where the load connects to, of each."""
 
     def __enter__(self) -> Self:
         try:
@@ -35,28 +41,36 @@ class ChildPeer(ABC):
 
     @property
     def pids(self) -> list[int]:
-        return self.server.pids
+        return [pid for server in self._servers for pid in server.pids]
 
     @property
-    def address(self) -> tuple[str, int]:
-        return HOST, self._port
+    def services(self) -> Mapping[str, Sequence[int]]:
+        return {}
 
     @property
-    def server(self) -> ChildServer:
-        assert self._server is not None
-        return self._server
+    def addresses(self) -> list[tuple[str, int]]:
+        return [(HOST, port) for port in self._ports]
+
+    def counters(self) -> dict[str, int]:
+        return {}
+
+    def settle(self) -> None:
+        self.check()  # one that puts nothing anywhere later
 
     def check(self) -> None:
-        self.server.check()
+        for server in self._servers:
+            server.check()
 
     @abstractmethod
     def _start(self) -> None:
-        """Start `_server`, which listens on `_port`, and wait until it accepts connections.
+        """Start a server, note it and its port, and wait until it accepts connections.
 
         Raises:
             BenchError: it cannot be run on this machine, or does not start.
         """
 
     def _stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
+        for server in self._servers:
+            server.stop()
+        self._servers.clear()
+        self._ports.clear()

@@ -2,9 +2,10 @@
 
 from bench.options import Options
 from bench.peers import Peer
-from bench.plan import Collected, PairsShape
+from bench.plan import Collected
 from bench.scenarios import Measured
 from bench.scenarios.traffic import measure
+from bench.shapes import PairsShape
 from bench.tally import Tally, tally_pairs
 
 NAME = "pairs"

@@ -19,9 +19,10 @@ from bench.fleet import Fleet
 from bench.memory import MemoryWatch, peak_kb, second_half, slope_kb_a_second
 from bench.options import Options
 from bench.peers.chatd import Chatd
-from bench.plan import PosterShape, Reading, Seat
+from bench.plan import Reading, Seat
 from bench.scenarios import Measured
 from bench.scenarios.traffic import note_on_stop, plans_for, run_warm_up, traffic_figures
+from bench.shapes import PosterShape
 from bench.tally import tally_everybody
 from bench.window import Window, Work
 
@@ -73,7 +74,7 @@ def _run(peer: Chatd, options: Options, *, stalls: bool) -> Measured:
         fleet.open(0, len(seats))
         run_warm_up(fleet, options)
         counted_before, before = peer.counters(), Work.of(peer)
-        with MemoryWatch(peer.pids, peer.address[1]) as memory:
+        with MemoryWatch(peer.pids, peer.addresses[0][1]) as memory:
             seconds, ended = fleet.run(first, end, stalls=stalls)
         window = Window(before, Work.of(peer), seconds, tuple(one.cpu_share for one in ended))
         waking_seconds, finished = fleet.finish({seat.number: end for seat in seats})

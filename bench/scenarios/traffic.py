@@ -1,14 +1,16 @@
-"""The part that `group` and `pairs` share: warm up, measure, and give an account."""
+"""The part that scenarios share: warm up, measure, and give an account."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.errors import BenchError
 from bench.fleet import Fleet
+from bench.measure import Usage
 from bench.options import Options
 from bench.peers import Peer
-from bench.plan import Collected, Plan, Seat, Shape
+from bench.plan import Collected, Plan, Seat
 from bench.scenarios import Measured
+from bench.shapes import Shape
 from bench.tally import Tally
 from bench.window import Window, Work
 
@@ -27,7 +29,7 @@ def plans_for(
 
     return [
         Plan(
-            address=peer.address,
+            addresses=tuple(peer.addresses),
             dialect=peer.dialect,
             seats=tuple(seat for seat in seats if process_of(seat) == process),
             shape=shape,
@@ -39,6 +41,7 @@ def plans_for(
             process=process,
             processes=len(cores),
             core=core,
+            opens_a_second=options.opens_a_second,
         )
         for process, core in enumerate(cores)
     ]
@@ -59,25 +62,26 @@ def measure(
     Args:
         account: the tally of the measured messages.
         cpu_figure: the name under which the server's CPU goes, in microseconds per delivery or
-            per message.
+            per message, with what it does for them afterwards.
     """
     warm_up, end = options.warm_up, options.warm_up + options.messages
     with Fleet(plans_for(peer, seats, shape, end, options)) as fleet:
         fleet.open(0, len(seats))
         run_warm_up(fleet, options)
-        before = Work.of(peer)
+        peer.settle()
+        counted, before = peer.counters(), Work.of(peer)
         seconds, ended = fleet.run(warm_up, end)
         window = Window(before, Work.of(peer), seconds, tuple(one.cpu_share for one in ended))
+        cpu_seconds, counters = settled(peer, before, counted)
         collected = fleet.collect(warm_up)
     tally = account(collected)
     sent = len(collected.sent)
     tally.unacked = sent - len(collected.acks)
     figures = {
-        cpu_figure: window.server_seconds
-        * 1e6
-        / max(tally.delivered if is_per_delivery else sent, 1),
+        cpu_figure: cpu_seconds * 1e6 / max(tally.delivered if is_per_delivery else sent, 1),
         **traffic_figures(collected, tally.delivered, seconds),
         **window.figures,
+        **counters,
     }
     notes = window.notes(is_paced=bool(options.rate))
     if any(one.is_stalled for one in ended):
@@ -109,6 +113,43 @@ def traffic_figures(collected: Collected, delivered: int, seconds: float) -> dic
         **{f"latency_{k}_ms": v for k, v in collected.latencies.summary_ms().items()},
         **{f"ack_{k}_ms": v for k, v in collected.acks.summary_ms().items()},
     }
+
+
+def settled(peer: Peer, before: Work, counted: Mapping[str, int]) -> tuple[float, dict[str, float]]:
+    """Wait until everything is where it is to be; the CPU that the server has used for that in all,
+    in seconds, and figures of what it counted: none of a peer that does not count.
+
+    Args:
+        before, counted: its work, and what it had counted, at the beginning.
+
+    Raises:
+        BenchError: it takes too long.
+    """
+    ended = time.monotonic()
+    peer.settle()
+    settled_seconds = time.monotonic() - ended
+    cpu_seconds = Usage.of(peer.pids).cpu_seconds - before.server.cpu_seconds
+    return cpu_seconds, _counter_figures(counted, peer.counters(), settled_seconds)
+
+
+def _counter_figures(
+    before: Mapping[str, int], after: Mapping[str, int], settled_seconds: float
+) -> dict[str, float]:
+    if not after:
+        return {}
+
+    def during(name: str) -> int:
+        return after[f"chatd_{name}_total"] - before[f"chatd_{name}_total"]
+
+    figures: dict[str, float] = {"events_per_commit": during("events") / max(during("commits"), 1)}
+    if puts := during("history_puts"):
+        figures |= {
+            "events_per_put": during("history_events") / puts,
+            "settled_seconds": settled_seconds,
+            "gaps_filled": during("gaps_filled"),
+            "bus_dropped": during("bus_dropped"),
+        }
+    return figures
 
 
 def note_on_stop(sent: int, options: Options) -> str:
