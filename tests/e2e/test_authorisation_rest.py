@@ -31,6 +31,8 @@ PUBLIC: Final = frozenset(
         ("POST", "/api/auth/refresh"),
         ("GET", "/health"),
         ("GET", "/livez"),
+        ("GET", "/ready"),
+        ("GET", "/readyz"),
         ("GET", "/metrics"),
     }
 )
@@ -132,6 +134,11 @@ ROWS: Final[dict[Route, list[Row]]] = {
             always({"currentPassword": PASSWORD, "newPassword": "battery staple"}),
         )
     ],
+    ("GET", "/api/users/me/webhook"): [Row("none", nothing, (NOT_THERE,) * 5)],
+    ("PUT", "/api/users/me/webhook"): [
+        Row("one's own", nothing, EVERYBODY, always({"url": "https://example.org/hook"}))
+    ],
+    ("DELETE", "/api/users/me/webhook"): [Row("one's own", nothing, EVERYBODY)],
     ("POST", "/api/auth/logout"): [Row("oneself", nothing, EVERYBODY)],
 }
 
