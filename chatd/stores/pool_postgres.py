@@ -69,6 +69,9 @@ class Postgres:
         """Free ones that did not go back to the pool: giving and taking there costs as much as a
         statement."""
         self._is_closing = False
+        self._is_silent = False
+        """The last that was heard of the server is that it did not answer in time."""
+        self._is_probing = False
 
     @classmethod
     async def connect(cls, url: str, *, writer: str | None = None) -> "Postgres":
@@ -104,25 +107,50 @@ class Postgres:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one piece of work; what it raises comes out as BackendError."""
+        """A connection for one piece of work; what it raises comes out as BackendError. While the
+        server does not answer one piece at a time finds out whether it does again, and the others
+        fail at once."""
+        if self._is_silent and self._is_probing:
+            raise BackendError("PostgreSQL does not answer")
+        is_probe = self._is_probing = self._is_silent
         try:
             await self._wait_for_turn()
             try:
-                connection = self._free() or await self._pool.acquire(timeout=WAIT_SECONDS)
-                try:
+                async with self._own_connection() as connection:
                     yield connection
-                except BaseException:
-                    # It may be in the middle of anything: the pool looks after that.
-                    await self._release(connection)
-                    raise
-                if self._is_closing:
-                    await self._release(connection)
-                else:
-                    self._kept.append(connection)
             finally:
                 self._turns.release()
         except _FAILURES as error:
             raise BackendError(f"PostgreSQL: {str(error) or type(error).__name__}") from error
+        finally:
+            if is_probe:
+                self._is_probing = False
+
+    @asynccontextmanager
+    async def _own_connection(self) -> AsyncIterator[Connection]:
+        try:
+            connection = self._free() or await self._pool.acquire(timeout=WAIT_SECONDS)
+        except _FAILURES as error:
+            self._is_silent = isinstance(error, TimeoutError)
+            raise
+        try:
+            yield connection
+        except BaseException as error:
+            if isinstance(error, TimeoutError):
+                self._is_silent = True
+                with suppress(asyncpg.InterfaceError):
+                    # To put it in order would wait for the server once more.
+                    connection.terminate()
+            elif isinstance(error, Exception):
+                self._is_silent = False
+            # It may be in the middle of anything: the pool looks after that.
+            await self._release(connection)
+            raise
+        self._is_silent = False
+        if self._is_closing:
+            await self._release(connection)
+        else:
+            self._kept.append(connection)
 
     async def _wait_for_turn(self) -> None:
         if self._turns.locked():

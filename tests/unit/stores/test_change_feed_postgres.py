@@ -54,7 +54,8 @@ async def test_who_begins_hears_nothing_of_before(database: str) -> None:
         await append(here.ledger, create("7", "alice"))
         mark, changes = await here.told(None)
         assert changes == set()
-        assert await here.told(mark) == (mark, set())
+        # The mark may go on: transactions are counted for all databases of the server.
+        assert (await here.told(mark))[1] == set()
 
 
 @on_a_loop
