@@ -12,13 +12,18 @@ from tests.support.running import on_a_loop
 from tests.support.services import postgres_database
 
 
+@pytest.fixture
+def database() -> str:
+    return postgres_database()
+
+
 @pytest.mark.slow
 @on_a_loop
 async def test_while_it_is_silent_one_asks_and_the_others_fail_at_once(
-    monkeypatch: pytest.MonkeyPatch,
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_REPLY_SECONDS", 0.5)
-    with Proxy.before(postgres_database()) as proxy:
+    with Proxy.before(database) as proxy:
         postgres = await Postgres.connect(proxy.url)
         try:
             assert await postgres.fetchval("SELECT 1") == 1
@@ -43,9 +48,11 @@ async def test_while_it_is_silent_one_asks_and_the_others_fail_at_once(
 
 @pytest.mark.slow
 @on_a_loop
-async def test_an_error_that_it_tells_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_that_it_tells_is_an_answer(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_REPLY_SECONDS", 0.5)
-    with Proxy.before(postgres_database()) as proxy:
+    with Proxy.before(database) as proxy:
         postgres = await Postgres.connect(proxy.url)
         try:
             proxy.stall()
