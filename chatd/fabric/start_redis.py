@@ -91,15 +91,17 @@ async def probe_queue_redis(queue: RedisClient, other: RedisClient) -> Facts:
     return Facts({"maxmemoryPolicy": policy, "appendOnly": has_aof}, warnings)
 
 
-_BAD_TLS: Final = ssl.SSLCertVerificationError | FileNotFoundError
-"""A certificate that is not trusted, or a file of them that is not there."""
+_BAD_TLS: Final = ssl.SSLError | FileNotFoundError
+"""A certificate that is not trusted, or a file of them that is not there or holds none."""
+_BROKEN_TLS: Final = ssl.SSLEOFError | ssl.SSLZeroReturnError
 
 
 def _is_final(error: BaseException) -> bool:
     if isinstance(error, BusyLoadingError):
         return False
     # The driver wraps what the socket says, sometimes without naming it as the cause.
-    if isinstance(error.__cause__ or error.__context__, _BAD_TLS):
+    beneath = error.__cause__ or error.__context__
+    if isinstance(beneath, _BAD_TLS) and not isinstance(beneath, _BROKEN_TLS):
         return True
     refused = AuthenticationError | AuthorizationError | ResponseError | TypeError
     return isinstance(error, refused | _BAD_TLS)

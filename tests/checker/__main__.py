@@ -1,5 +1,8 @@
 """The delivery checker for as long as one likes: `python -m tests.checker --seconds 3600`.
 
+With `--backends` it plays on the real backends, with as many nodes as one likes and the trouble
+that is chosen: `--backends --nodes 2 --trouble nodes,bus`.
+
 Exit code 0 when nothing was found, 1 when something was.
 """
 
@@ -8,8 +11,11 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from tests.checker.anomaly import Anomaly
 from tests.checker.checks import find_anomalies
+from tests.checker.ground import PATIENCE, REST, Chosen, on_backends
 from tests.checker.history import load
 from tests.checker.plan import LEAST_USERS, Options
 from tests.checker.report import tell
@@ -30,6 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--round-seconds", type=float, default=60.0, help="until new users take over (60)"
     )
+    parser.add_argument("--backends", action="store_true", help="on the real ones, not embedded")
+    parser.add_argument("--nodes", type=int, default=2, help="on the real backends (2)")
+    parser.add_argument(
+        "--trouble",
+        default=Chosen.NODES.value,
+        help=f"on the real backends: of {', '.join(Chosen)}, or none (nodes)",
+    )
     parser.add_argument("--judge", type=Path, help="only check this history")
     chosen = parser.parse_args(arguments)
     if chosen.judge is not None:
@@ -38,8 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="chatd-checker-"))
     _say(f"seed {seed}, data and histories in {folder}")
     options = _options(max(chosen.clients, LEAST_USERS))
-    with Node(folder) as node:
-        found = run(
+
+    def play(node: Node, **more: Any) -> list[Anomaly]:
+        return run(
             play_rounds(
                 node,
                 options,
@@ -48,10 +62,22 @@ def main(arguments: list[str] | None = None) -> int:
                 round_seconds=chosen.round_seconds,
                 folder=folder,
                 say=_say,
+                **more,
             ),
             seconds=chosen.seconds + _SPARE_SECONDS,
         )
-        complaints = node.complaints
+
+    if chosen.backends:
+        trouble = [Chosen(name) for name in chosen.trouble.split(",") if name != "none"]
+        options = options._replace(patience=PATIENCE, rest=REST)
+        with on_backends(folder, chosen.nodes, trouble) as ground:
+            first, *others = ground.nodes
+            found = play(first, others=others, trouble=ground.trouble)
+            complaints = ground.complaints
+    else:
+        with Node(folder) as node:
+            found = play(node)
+            complaints = node.complaints
     for complaint in complaints[:10]:
         _say(complaint)
     _say(f"anomalies {len(found)}, errors in the server's log {len(complaints)}, seed {seed}")

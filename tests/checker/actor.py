@@ -84,7 +84,7 @@ class Actor:
         if stay.keeps is not None:
             device.forget(stay.keeps)
         resumes = stay.way in (Way.RESUME, Way.RESUME_IN_TWO)
-        await device.come(resumes=resumes, until=stop)
+        await device.come(resumes=resumes, node=stay.node, until=stop)
         if not device.is_here:
             return
         names = [place.id for place in device.places]

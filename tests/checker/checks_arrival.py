@@ -8,10 +8,14 @@ from protocol.close import CloseCode
 from protocol.errors import ErrorCode
 from protocol.pushes import Success
 from tests.checker.anomaly import Anomaly, Kind
+from tests.checker.history import POSTGRES
 from tests.checker.story import Answer, Heard, Line, Story, place_of
 
 _MAY_ALWAYS_BE: Final = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED})
 """The outcome is unknown, or it is to be asked again later."""
+
+_NO_ACCOUNTS: Final = "HTTP 503"
+"""Nobody can be let in while nobody can be asked who it is."""
 
 _NOBODY_DOES: Final = frozenset(
     {
@@ -30,8 +34,9 @@ _NOBODY_DOES: Final = frozenset(
 def check_arrival(story: Story) -> Iterator[Anomaly]:
     for number, problem in story.garbled:
         yield Anomaly(Kind.GARBLED, problem, (number,))
-    for number, problem in story.shut_out:
-        yield Anomaly(Kind.SHUT_OUT, problem, (number,))
+    for number, line, problem in story.shut_out:
+        if problem != _NO_ACCOUNTS or not story.was_lost(POSTGRES, line.began, number):
+            yield Anomaly(Kind.SHUT_OUT, problem, (number,))
     for line in story.lines.values():
         for record, resync in line.resyncs:
             if resync.after_seq == 0 and line.resumed(place_of(resync)):
@@ -131,18 +136,18 @@ def _unanswered(story: Story, line: Line) -> Iterator[Anomaly]:
 
 
 def _refuses_a_cursor(story: Story, line: Line, stray: Answer) -> bool:
-    """Whether it is for an ACK or MARK_READ that had no `ref`, by one who perhaps had left."""
-    return (
-        isinstance(stray.reply, pushes.Error)
-        and stray.reply.ref is None
-        and stray.reply.code is ErrorCode.NOT_A_MEMBER
-        and any(
-            asked < stray.record
-            and request.ref is None
-            and isinstance(request, requests.Ack | requests.MarkRead)
-            and not story.always_in(place_of(request), line.user)
-            for asked, request in line.asked.items()
-        )
+    """Whether it is for an ACK or MARK_READ that had no `ref`, by one who perhaps had left, or
+    whose cursor could not be stored."""
+    if not isinstance(stray.reply, pushes.Error) or stray.reply.ref is not None:
+        return False
+    code = stray.reply.code
+    return any(
+        code is ErrorCode.UNAVAILABLE
+        or (code is ErrorCode.NOT_A_MEMBER and not story.always_in(place_of(request), line.user))
+        for asked, request in line.asked.items()
+        if asked < stray.record
+        and request.ref is None
+        and isinstance(request, requests.Ack | requests.MarkRead)
     )
 
 

@@ -1,4 +1,9 @@
-"""Delivered and read cursors, as answers, summaries and receipts show them."""
+"""Delivered and read cursors, as answers, summaries and receipts show them.
+
+What is shown never goes back, on whichever node. Receipts are no events: one that another node
+tells may overtake one that came before it, and clients keep the highest. So nothing is asked of the
+order of the receipts of a user who was on another node than the connection that is told of them.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,7 +11,8 @@ from typing import NamedTuple
 from protocol import pushes, requests
 from protocol.pushes import Success
 from tests.checker.anomaly import Anomaly, Kind
-from tests.checker.story import Line, Story, place_of, summaries
+from tests.checker.history import POSTGRES
+from tests.checker.story import Life, Line, Story, place_of, summaries
 
 
 class _Key(NamedTuple):
@@ -22,8 +28,8 @@ class _Shown(NamedTuple):
     seq: int
     asked: int
     answered: int
-    made: int
-    """When its connection was made: a connection is of one life of the server."""
+    life: Life
+    """Of the node that answered."""
 
 
 class _Claim(NamedTuple):
@@ -32,18 +38,18 @@ class _Claim(NamedTuple):
     key: _Key
     seq: int
     record: int
-    life: int | None
-    """The life of the server in which it holds; None when it is stored."""
+    life: Life | None
+    """The life of a node in which it holds there; None when it is stored."""
 
 
 def check_cursors(story: Story) -> Iterator[Anomaly]:
-    shown = [one for line in story.lines.values() for one in _shown(line)]
+    shown = [one for line in story.lines.values() for one in _shown(story, line)]
     yield from _order(story, shown)
     claims = [claim for line in story.lines.values() for claim in _acked(line)]
     claims += [claim for line in story.lines.values() for claim in _received(line)]
     claims += [
         # A delivered cursor that no ACK moved is shown before it is stored: a kill may undo it.
-        _Claim(one.key, one.seq, one.answered, None if one.key.is_read else story.life(one.made))
+        _Claim(one.key, one.seq, one.answered, None if one.key.is_read else one.life)
         for one in shown
     ]
     yield from _back(story, shown, claims)
@@ -60,7 +66,7 @@ def _back(story: Story, shown: list[_Shown], claims: list[_Claim]) -> Iterator[A
     for one in sorted(shown, key=lambda one: one.asked):
         shown_of.setdefault(one.key, []).append(one)
     for key, of_key in by_key.items():
-        tops: dict[int | None, _Claim] = {}
+        tops: dict[Life | None, _Claim] = {}
         at = 0
         for one in shown_of.get(key, ()):
             while at < len(of_key) and of_key[at].record < one.asked:
@@ -68,7 +74,7 @@ def _back(story: Story, shown: list[_Shown], claims: list[_Claim]) -> Iterator[A
                 if claim.life not in tops or tops[claim.life].seq < claim.seq:
                     tops[claim.life] = claim
                 at += 1
-            for top in (tops.get(None), tops.get(story.life(one.made))):
+            for top in (tops.get(None), tops.get(one.life)):
                 if top is not None and one.seq < top.seq:
                     words = f"{_name(key)} was {top.seq}, and is shown as {one.seq}"
                     shown_by = (top.record, one.asked, one.answered)
@@ -94,10 +100,12 @@ def _received(line: Line) -> Iterator[_Claim]:
         yield _Claim(_Key(place_of(receipt), receipt.username, is_read), receipt.seq, record, None)
 
 
-def _shown(line: Line) -> Iterator[_Shown]:
+def _shown(story: Story, line: Line) -> Iterator[_Shown]:
     for asked, answer in line.answers.items():
-        for key, seq in _cursors(line.user, answer.reply):
-            yield _Shown(key, seq, asked, answer.record, line.connected or line.began)
+        # The message store alone has no cursors.
+        if not story.was_lost(POSTGRES, asked, answer.record):
+            for key, seq in _cursors(line.user, answer.reply):
+                yield _Shown(key, seq, asked, answer.record, story.life(line))
 
 
 def _cursors(user: str, reply: object) -> Iterator[tuple[_Key, int]]:
@@ -130,12 +138,14 @@ def _order(story: Story, shown: list[_Shown]) -> Iterator[Anomaly]:
 
 
 def _receipts(story: Story, line: Line) -> Iterator[Anomaly]:
-    """On one connection the receipts of a user go forward."""
+    """On one connection the receipts of a user go forward, if one node tells them all."""
     last: dict[_Key, tuple[int, int]] = {}
     for record, receipt in line.receipts:
         key = _Key(place_of(receipt), receipt.username, isinstance(receipt, pushes.ReadReceipt))
         before = last.get(key, (0, 0))
-        if receipt.seq <= before[0]:
+        if not _is_told_here(story, line, receipt.username, record):
+            pass
+        elif receipt.seq <= before[0]:
             words = f"{_name(key)} was told as {before[0]}, then as {receipt.seq}"
             yield Anomaly(Kind.CURSOR_WENT_BACK, words, (before[1], record))
         else:
@@ -144,6 +154,13 @@ def _receipts(story: Story, line: Line) -> Iterator[Anomaly]:
         if head is not None and receipt.seq > head:
             words = f"{_name(key)} was told as {receipt.seq}, the head is {head}"
             yield Anomaly(Kind.CURSOR_UNTRUE, words, (record,))
+
+
+def _is_told_here(story: Story, line: Line, username: str, record: int) -> bool:
+    """Whether everything that a user did until this record came to the connection's node."""
+    return all(
+        other.node == line.node for other in story.lines_of(username) if other.began < record
+    )
 
 
 def _name(key: _Key) -> str:

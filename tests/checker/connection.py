@@ -182,11 +182,13 @@ async def open_connection(
     *,
     device: str,
     user: str,
+    node: int,
     resumes: bool,
     is_narrow: bool,
     hear: Hear,
 ) -> Connection:
-    """Connect and await INFO. Of a narrow connection the kernel buffers little.
+    """Connect to the node with this number and URL, and await INFO. Of a narrow connection the
+    kernel buffers little.
 
     Raises:
         NotOpened
@@ -198,6 +200,7 @@ async def open_connection(
             device=device,
             user=user,
             resumes=resumes,
+            node=node,
         )
     )
     try:

@@ -82,6 +82,8 @@ class Stay(NamedTuple):
     """Seconds before an ABORT in which it reads nothing, so that what it was written is lost."""
     away: float
     """Seconds until it comes again."""
+    node: float
+    """In [0, 1): to which of the nodes it comes."""
 
 
 _WAYS: Final = {
@@ -119,6 +121,8 @@ _NEVER_REPEATED: Final = 0.1
 def stays(seed: str, device: str, *, longest: int, pause: float) -> Iterator[Stay]:
     """Without an end; each of at most `longest` steps, `pause` seconds apart on average."""
     draw = random.Random(f"{seed}/{device}")
+    # Apart, so that the rest is the same on however many nodes.
+    nodes = random.Random(f"{seed}/{device}/nodes")
     while True:
         keeps = draw.random() if draw.random() < _FORGETFUL else None
         yield Stay(
@@ -130,6 +134,7 @@ def stays(seed: str, device: str, *, longest: int, pause: float) -> Iterator[Sta
             end=draw.choices([*_ENDS], [*_ENDS.values()])[0],
             deaf=draw.uniform(*_DEAF_SECONDS),
             away=draw.uniform(*_AWAY_SECONDS),
+            node=nodes.random(),
         )
 
 

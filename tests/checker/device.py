@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from protocol import pushes, requests
@@ -22,7 +22,7 @@ Post = requests.OneToOneChat | requests.GroupChat
 
 
 class Target(Protocol):
-    """The server under test; where it is may change."""
+    """A node of the server under test; where it is may change."""
 
     @property
     def http_url(self) -> str: ...
@@ -56,7 +56,7 @@ class Known(NamedTuple):
 class Device:
     def __init__(
         self,
-        target: Target,
+        targets: Sequence[Target],
         history: History,
         user: str,
         name: str,
@@ -81,7 +81,9 @@ class Device:
         self.versions: dict[str, int] = {}
         self.is_out: set[str] = set()
         """Groups that it has left."""
-        self._target = target
+        self._targets = targets
+        self._node = -1
+        """To which it came last."""
         self._history = history
         self._token = token
 
@@ -89,17 +91,25 @@ class Device:
     def is_here(self) -> bool:
         return self.connection is not None and not self.connection.is_over
 
-    async def come(self, *, resumes: bool, until: asyncio.Event | None = None) -> None:
-        """Connect, trying again for as long as the server is away and `until` is not set."""
+    async def come(
+        self, *, resumes: bool, node: float | None = None, until: asyncio.Event | None = None
+    ) -> None:
+        """Connect: to the node at this part of them all, or to the next after the one where it was
+        last. When it is away, to the one after that, and so on for as long as all are and `until`
+        is not set."""
+        if node is not None:
+            self._node = int(node * len(self._targets)) - 1
         while until is None or not until.is_set():
             self.came_with, self.served = {}, set()
+            self._node = (self._node + 1) % len(self._targets)
             try:
                 self.connection = await open_connection(
-                    self._target.chat_url,
+                    self._targets[self._node].chat_url,
                     self._token,
                     self._history,
                     device=self.name,
                     user=self.user,
+                    node=self._node,
                     resumes=resumes,
                     is_narrow=self.is_narrow,
                     hear=self._hear,

@@ -17,6 +17,9 @@ from protocol import pushes
 from protocol.pushes import Push, Reply
 from protocol.requests import Request
 
+POSTGRES: Final = "postgres"
+"""The service without which nobody can be let in, and histories come from the message store alone.
+"""
 _CONTENT_CHARS: Final = 100
 
 
@@ -34,6 +37,8 @@ class Connecting(Record, tag="connecting", kw_only=True, frozen=True):
     device: str
     user: str
     resumes: bool
+    node: int = 0
+    """Which of the nodes, by their order."""
 
 
 class Connected(Record, tag="connected", kw_only=True, frozen=True):
@@ -110,11 +115,23 @@ class Audited(Record, tag="audited", kw_only=True, frozen=True):
 
 
 class Killed(Record, tag="killed", kw_only=True, frozen=True):
-    pass
+    node: int = 0
 
 
 class Restarted(Record, tag="restarted", kw_only=True, frozen=True):
-    pass
+    node: int = 0
+
+
+class Lost(Record, tag="lost", kw_only=True, frozen=True):
+    """A service is about to be gone, as far as the nodes can tell."""
+
+    service: str
+
+
+class Found(Record, tag="found", kw_only=True, frozen=True):
+    """It is back, and every node says so."""
+
+    service: str
 
 
 AnyRecord = (
@@ -131,6 +148,8 @@ AnyRecord = (
     | Audited
     | Killed
     | Restarted
+    | Lost
+    | Found
 )
 
 _encode: Final = msgspec.json.Encoder().encode

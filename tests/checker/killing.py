@@ -1,18 +1,25 @@
-"""The server's process is killed with -9 now and then, and started again on the same data."""
+"""The server's processes are killed with -9 now and then, and started again on the same data."""
 
 import asyncio
 import random
+from collections.abc import Sequence
+from typing import Final
 
 from tests.checker.history import History, Killed, Restarted
 from tests.checker.plan import Options
 from tests.support.node import Node
 
+_ALL_AT_ONCE: Final = 0.2
+"""How often it is not one of several nodes, but every one."""
+
 
 class Killing:
-    """Trouble for one node."""
+    """Trouble for one node; or for several, one of which is killed at a time, or all."""
 
-    def __init__(self, node: Node, options: Options, seed: str) -> None:
-        self._node = node
+    def __init__(
+        self, node: Node, options: Options, seed: str, *, others: Sequence[Node] = ()
+    ) -> None:
+        self._nodes = [node, *others]
         self._options = options
         self._draw = random.Random(f"{seed}/kills")
 
@@ -24,8 +31,17 @@ class Killing:
                 return
             except TimeoutError:
                 pass
-            # Not on the loop: the clients must go on while the process dies and comes back.
-            await asyncio.to_thread(self._node.kill)
-            history.add(Killed(at=history.now()))
-            await asyncio.to_thread(self._node.start)
-            history.add(Restarted(at=history.now()))
+            await asyncio.gather(*(self._kill(number, history) for number in self._doomed()))
+
+    def _doomed(self) -> Sequence[int]:
+        everyone = range(len(self._nodes))
+        if len(everyone) == 1 or self._draw.random() < _ALL_AT_ONCE:
+            return everyone
+        return [self._draw.choice(everyone)]
+
+    async def _kill(self, number: int, history: History) -> None:
+        # Not on the loop: the clients must go on while the process dies and comes back.
+        await asyncio.to_thread(self._nodes[number].kill)
+        history.add(Killed(at=history.now(), node=number))
+        await asyncio.to_thread(self._nodes[number].start)
+        history.add(Restarted(at=history.now(), node=number))

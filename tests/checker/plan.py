@@ -22,6 +22,10 @@ class Options(NamedTuple):
     """Acts of a connection, at most."""
     kill_after: tuple[float, float] = (1.0, 6.0)
     """Seconds from a start of the server to its end, drawn between the two."""
+    lost_after: tuple[float, float] = (3.0, 8.0)
+    """Seconds until a service is lost, on real backends."""
+    lost_for: tuple[float, float] = (0.3, 4.0)
+    """Seconds that it is lost for."""
     patience: float = 15.0
     """Seconds that an answer may take."""
     rest: float = 15.0

@@ -2,7 +2,7 @@
 everything read once more."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from protocol.pushes import GroupChatHistory, OneToOneChatHistory
@@ -38,11 +38,14 @@ async def play(
     seed: str,
     stop: asyncio.Event,
     prefix: str = "u",
+    others: Sequence[Target] = (),
 ) -> None:
     """A whole round, with acts and trouble until `stop`. The users' names begin with `prefix`,
-    which no other round on the server has."""
+    which no other round on the server has. Clients come to `target`, and to `others`, which are
+    further nodes of the same server."""
+    targets = [target, *others]
     plan = make_plan(seed, options.users, prefix)
-    setting = await make_setting(target, history, plan, options.patience)
+    setting = await make_setting(targets, history, plan, options.patience)
     actors: list[Actor] = []
     siesta = Siesta()
     for device in setting.devices:
@@ -59,7 +62,7 @@ async def play(
         _return(device, [*End][number % len(End)], options)
         for number, device in enumerate(setting.devices)
     )
-    await _audit(target, history, setting, options)
+    await _audit(targets, history, setting, options)
 
 
 async def _return(device: Device, end: End, options: Options) -> None:
@@ -70,12 +73,14 @@ async def _return(device: Device, end: End, options: Options) -> None:
     await device.go(End.CLOSE)
 
 
-async def _audit(target: Target, history: History, setting: Setting, options: Options) -> None:
+async def _audit(
+    targets: Sequence[Target], history: History, setting: Setting, options: Options
+) -> None:
     """Every conversation from its beginning, by RESUME and by pages."""
     for user, places in setting.readers.items():
         if not places:
             continue
-        reader = Device(target, history, user, f"{user}/audit", setting.tokens[user])
+        reader = Device(targets, history, user, f"{user}/audit", setting.tokens[user])
         reader.places = places
         await reader.come(resumes=True)
         await reader.resume_all()

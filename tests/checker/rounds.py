@@ -1,7 +1,7 @@
-"""Rounds one after the other on one node, each judged when it is over."""
+"""Rounds one after the other on the same nodes, each judged when it is over."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from tests.checker.checks import find_anomalies
 from tests.checker.history import History, save
 from tests.checker.killing import Killing
 from tests.checker.plan import Options
-from tests.checker.play import play
+from tests.checker.play import Trouble, play
 from tests.checker.report import Tally, tell
 from tests.support.node import Node
 
@@ -29,9 +29,13 @@ async def play_rounds(
     round_seconds: float,
     folder: Path,
     say: Callable[[str], object],
+    others: Sequence[Node] = (),
+    trouble: Callable[[Options, str], Trouble] | None = None,
 ) -> list[Anomaly]:
     """Play for `seconds`, in rounds of new users; what was found. Histories of rounds in which
-    something was found are in `folder`."""
+    something was found are in `folder`. `others` are further nodes of the same server, and
+    `trouble` makes that of a round, from its options and seed: nodes that are killed, unless it
+    is given."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     tally = Tally()
@@ -51,10 +55,13 @@ async def play_rounds(
                 node,
                 history,
                 now,
-                Killing(node, now, round_seed),
+                trouble(now, round_seed)
+                if trouble is not None
+                else Killing(node, now, round_seed, others=others),
                 seed=round_seed,
                 stop=stop,
                 prefix=f"r{number}_",
+                others=others,
             )
         )
         while not playing.done():

@@ -1,6 +1,7 @@
 """The users and conversations of a round, made on the server."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from protocol import requests
@@ -20,14 +21,16 @@ class Setting(NamedTuple):
     tokens: dict[str, str]
 
 
-async def make_setting(target: Target, history: History, plan: Plan, patience: float) -> Setting:
+async def make_setting(
+    targets: Sequence[Target], history: History, plan: Plan, patience: float
+) -> Setting:
     """An answer may take `patience` seconds."""
-    tokens = await _register(target, plan)
+    tokens = await _register(targets[0], plan)
     places: dict[str, list[Place]] = {user: [] for user in plan.users}
     readers: dict[str, list[Place]] = {user: [] for user in plan.users}
 
     async def ask(user: str, request: Request) -> Success:
-        device = Device(target, history, user, f"{user}/founder", tokens[user])
+        device = Device(targets, history, user, f"{user}/founder", tokens[user])
         await device.come(resumes=True)
         answer = await device.request(request, patience)
         await device.go(End.CLOSE)
@@ -52,8 +55,8 @@ async def make_setting(target: Target, history: History, plan: Plan, patience: f
     devices: list[Device] = []
     for user, name in plan.devices:
         is_first = all(device.user != user for device in devices)
-        token = tokens[user] if is_first else await accounts.log_in(target.http_url, user)
-        device = Device(target, history, user, name, token, is_narrow=name in plan.narrow)
+        token = tokens[user] if is_first else await accounts.log_in(targets[-1].http_url, user)
+        device = Device(targets, history, user, name, token, is_narrow=name in plan.narrow)
         device.places = places[user]
         devices.append(device)
     return Setting(devices, readers, tokens)

@@ -60,6 +60,20 @@ class Interval(NamedTuple):
         return self.first <= seq and (self.last is None or seq <= self.last)
 
 
+class Life(NamedTuple):
+    """Of a node, between two kills."""
+
+    node: int
+    number: int
+
+
+class Loss(NamedTuple):
+    """Of a service, from one record to another; None for one that is not found again."""
+
+    lost: int
+    found: int | None
+
+
 class Line:
     """One connection."""
 
@@ -69,6 +83,7 @@ class Line:
         self.device = connecting.device
         self.user = connecting.user
         self.resumes = connecting.resumes
+        self.node = connecting.node
         self.connected: int | None = None
         self.log_id: str | None = None
         self.ended: int | None = None
@@ -129,11 +144,15 @@ class Story:
         self.readers: dict[str, Line] = {}
         """The connection that read a conversation at the end."""
         self.garbled: list[tuple[int, str]] = []
-        self.shut_out: list[tuple[int, str]] = []
-        self._kills: list[int] = []
+        self.shut_out: list[tuple[int, Line, str]] = []
+        self._kills: dict[int, list[int]] = {}
+        """By node."""
+        self._losses: dict[str, list[Loss]] = {}
+        """By service, in their order."""
         self._by_user: dict[str, list[Line]] = {}
         for number, record in enumerate(records):
             self._take(number, record)
+        self.nodes = {line.node for line in self.lines.values()}
         self.log: dict[str, dict[int, EventFrame]] = {
             conversation: {heard.seq: heard.frame for heard in line.told.get(conversation, ())}
             for conversation, line in self.readers.items()
@@ -149,8 +168,8 @@ class Story:
             for message in messages
         }
         """What is stored, by conversation and number."""
-        self.deleted: dict[str, int] = {}
-        """By message, the first record that tells of its end."""
+        self.deleted: dict[str, dict[int, int]] = {}
+        """By message, the first record by which each node told of its end."""
         self.first_record: dict[str, int] = {}
         """By conversation, the first record of an event of it."""
         self.members: dict[str, dict[str, list[Interval]]] = {
@@ -173,9 +192,17 @@ class Story:
         """Whether the user is in it from its beginning to its end."""
         return self.intervals(conversation, user) == [Interval(1, None)]
 
-    def life(self, connected: int) -> int:
-        """Which life of the server it is, at the record by which a connection was made."""
-        return bisect.bisect(self._kills, connected)
+    def life(self, line: Line) -> Life:
+        """Which life of which node a connection was made in."""
+        made = line.connected or line.began
+        return Life(line.node, bisect.bisect(self._kills.get(line.node, ()), made))
+
+    def was_lost(self, service: str, first: int, last: int) -> bool:
+        """Whether the service was gone at any time from one record to another."""
+        return any(
+            loss.lost <= last and (loss.found is None or loss.found >= first)
+            for loss in self._losses.get(service, ())
+        )
 
     def _take(self, number: int, record: AnyRecord) -> None:
         match record:
@@ -183,13 +210,18 @@ class Story:
                 line = self.lines[record.connection] = Line(number, record)
                 self._by_user.setdefault(line.user, []).append(line)
             case history.Killed():
-                self._kills.append(number)
+                self._kills.setdefault(record.node, []).append(number)
             case history.Restarted():
                 pass
+            case history.Lost():
+                self._losses.setdefault(record.service, []).append(Loss(number, None))
+            case history.Found():
+                last = self._losses[record.service][-1]
+                self._losses[record.service][-1] = last._replace(found=number)
             case history.Garbled():
                 self.garbled.append((number, record.problem))
             case history.ShutOut():
-                self.shut_out.append((number, record.problem))
+                self.shut_out.append((number, self.lines[record.connection], record.problem))
             case history.Audited():
                 line = self.lines[record.connection]
                 self.readers |= {name: line for name in record.conversations}
@@ -262,21 +294,25 @@ class Story:
                 self._note_first(conversation, told[0].record)
                 for record, frame in told:
                     if isinstance(frame, pushes.MessageDeleted):
-                        self._note_deleted(frame.id, record)
+                        self._note_deleted(frame.id, line.node, record)
             for conversation, own in line.own.items():
                 self._note_first(conversation, min(own.values()))
             for asked, answer in line.answers.items():
                 request = line.asked[asked]
-                if isinstance(request, requests.DeleteMessage) and isinstance(
-                    answer.reply, Success
-                ):
-                    self._note_deleted(request.id, answer.record)
+                reply = answer.reply
+                if isinstance(request, requests.DeleteMessage) and isinstance(reply, Success):
+                    if reply.duplicate and len(self.nodes) > 1:
+                        # The node that deleted it may have been another.
+                        self.deleted.setdefault(request.id, {})
+                    else:
+                        self._note_deleted(request.id, line.node, answer.record)
 
     def _note_first(self, conversation: str, record: int) -> None:
         self.first_record[conversation] = min(record, self.first_record.get(conversation, record))
 
-    def _note_deleted(self, message: str, record: int) -> None:
-        self.deleted[message] = min(record, self.deleted.get(message, record))
+    def _note_deleted(self, message: str, node: int, record: int) -> None:
+        told = self.deleted.setdefault(message, {})
+        told[node] = min(record, told.get(node, record))
 
 
 def pages(line: Line, conversation: str) -> Iterator[list[HistoryMessage]]:

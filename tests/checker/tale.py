@@ -53,13 +53,23 @@ class Tale:
         return self.log[-1].seq
 
     def come(
-        self, user: str, *, device: str | None = None, resumes: bool = False, log_id: str = "log"
+        self,
+        user: str,
+        *,
+        device: str | None = None,
+        resumes: bool = False,
+        log_id: str = "log",
+        node: int = 0,
     ) -> int:
         """A connection that is sent nothing by itself so far."""
         number = len(self.records)
         self.add(
             history.Connecting(
-                connection=number, device=device or f"{user}/1", user=user, resumes=resumes
+                connection=number,
+                device=device or f"{user}/1",
+                user=user,
+                resumes=resumes,
+                node=node,
             )
         )
         self.add(history.Connected(connection=number, log_id=log_id))
@@ -72,9 +82,11 @@ class Tale:
         self.answer(connection, asked, Success())
         self.live(connection)
 
-    def arrive(self, user: str, *, device: str | None = None, position: int = 0) -> int:
+    def arrive(
+        self, user: str, *, device: str | None = None, position: int = 0, node: int = 0
+    ) -> int:
         """A connection that resumed."""
-        connection = self.come(user, device=device, resumes=True)
+        connection = self.come(user, device=device, resumes=True, node=node)
         self.resume(connection, position)
         return connection
 
@@ -215,7 +227,13 @@ class Tale:
         reply = pushes.InitData(user=user, chats=[], groups=[group], has_more=False)
         self.answer(connection, asked, reply)
 
-    def page(self, connection: int, messages: list[HistoryMessage] | None = None) -> None:
+    def page(
+        self,
+        connection: int,
+        messages: list[HistoryMessage] | None = None,
+        *,
+        head: int | None = None,
+    ) -> None:
         """The whole history, asked and answered: what is stored, or something else."""
         asked = self.ask(
             connection, requests.GetGroupChatHistory(group_id=GROUP, after=0, limit=200)
@@ -225,7 +243,7 @@ class Tale:
             connection,
             asked,
             pushes.GroupChatHistory(
-                group_id=GROUP, messages=shown, has_more=False, head_seq=self.head
+                group_id=GROUP, messages=shown, has_more=False, head_seq=head or self.head
             ),
         )
 

@@ -5,7 +5,7 @@ a port leaves open becomes a class attribute of it, which tests read; no test as
 name.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -39,6 +39,7 @@ from chatd.stores.pool_postgres import Postgres
 from chatd.stores.user_store_postgres import PostgresUserStore
 from tests.support.builders import NOW_MS, Stores, sqlite_stores
 from tests.support.database import empty
+from tests.support.guarded import guarded_database
 from tests.support.history import PuttingLedger
 from tests.support.keyspace import Keyspace
 from tests.support.names import hasten, name_node
@@ -121,7 +122,7 @@ class PostgresStores:
     """One database for all tests, emptied before each."""
 
     def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
-        self._url = postgres_database()
+        self._url = self._database(request)
         self._is_empty = False
 
     @asynccontextmanager
@@ -139,11 +140,22 @@ class PostgresStores:
         finally:
             await postgres.close()
 
+    def _database(self, request: pytest.FixtureRequest) -> str:
+        return postgres_database()
+
     async def _empty(self, postgres: Postgres) -> None:
         await empty(postgres)
 
     async def _ledger(self, postgres: Postgres) -> Ledger:
         return PostgresLedger(postgres, "test")
+
+
+class PostgresTlsStores(PostgresStores):
+    """With TLS and a password."""
+
+    def _database(self, request: pytest.FixtureRequest) -> str:
+        url: str = request.getfixturevalue("postgres_tls")
+        return url
 
 
 class HistoryStores(PostgresStores):
@@ -301,6 +313,10 @@ LEDGERS: Final[dict[str, type[SqliteStores | PostgresStores]]] = {
     "history": HistoryStores,
     "history-old": OldHistoryStores,
 }
+WITH_TLS: Final[dict[str, type[SqliteStores | PostgresStores]]] = {
+    "postgres-tls": PostgresTlsStores
+}
+"""For a few of the tests: connecting is all that differs."""
 FABRIC: Final[dict[str, type[MemoryFabric | RedisFabric]]] = {
     "memory": MemoryFabric,
     "redis": RedisFabric,
@@ -319,11 +335,24 @@ MESSAGES: Final[dict[str, type[CassandraMessages]]] = {"cassandra": CassandraMes
 
 on_every_ledger: Final = pytest.mark.parametrize("stores", LEDGERS, indirect=True)
 """For the tests of the port Ledger: it has backends that the other stores do not have."""
+on_every_store_and_with_tls: Final = pytest.mark.parametrize(
+    "stores", STORES | WITH_TLS, indirect=True
+)
+on_every_ledger_and_with_tls: Final = pytest.mark.parametrize(
+    "stores", LEDGERS | WITH_TLS, indirect=True
+)
 
 
 @pytest.fixture(params=STORES)
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> StoresBackend:
-    return LEDGERS[request.param](tmp_path, request)
+    return (LEDGERS | WITH_TLS)[request.param](tmp_path, request)
+
+
+@pytest.fixture(scope="session")
+def postgres_tls() -> Iterator[str]:
+    """A database on a server that wants TLS and a password."""
+    with guarded_database() as url:
+        yield url
 
 
 @pytest.fixture(params=FABRIC)

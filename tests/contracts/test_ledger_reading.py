@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 from chatd.events import EventKind
 from chatd.stores.ledger import Ledger
-from tests.contracts.conftest import StoresBackend, on_every_ledger
+from tests.contracts.conftest import StoresBackend, on_every_ledger_and_with_tls
 from tests.support.builders import NOW_MS, add_users, append, create, direct, join, post
 from tests.support.running import on_a_loop
 
-pytestmark = on_every_ledger
+pytestmark = on_every_ledger_and_with_tls
 
 CHAT = "alice-bob"
 EVENTS = 20

@@ -127,6 +127,7 @@ async def test_nothing_can_be_put(messages_backend: MessagesBackend) -> None:
         await store.put([])
 
 
+@pytest.mark.slow
 @on_a_loop
 async def test_many_conversations_in_one_put(messages_backend: MessagesBackend) -> None:
     talks = [busy_talk(is_direct=n % 2 == 0) for n in range(30)]
@@ -294,6 +295,7 @@ async def test_a_conversation_across_a_border(
         await check(store, talk)
 
 
+@pytest.mark.slow
 @on_a_loop
 async def test_ranges_exclude_their_ends_and_limits_keep_one_end(
     messages_backend: MessagesBackend,

@@ -3,9 +3,11 @@
 import pytest
 
 from chatd.stores.user_store import Account, Credentials, Device, UsernameTaken
-from tests.contracts.conftest import StoresBackend
+from tests.contracts.conftest import StoresBackend, on_every_store_and_with_tls
 from tests.support.builders import NOW_MS, add_users
 from tests.support.running import on_a_loop
+
+pytestmark = on_every_store_and_with_tls
 
 LATER_MS = NOW_MS + 60_000
 

@@ -2,8 +2,9 @@
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -12,11 +13,23 @@ from tests.support.loop import run, until
 from tests.support.node import Node
 from tests.support.proxy import Proxy
 
+LOSSES: Final = {
+    "cassandra_hosts": ("cassandra", 200, "degraded"),
+    "redis_url": ("redis", 200, "degraded"),
+    "queue_redis_url": ("queueRedis", 200, "degraded"),
+    "database_url": ("postgresql", 503, "not ready"),
+}
+"""A setting; what readiness calls it, and what becomes of a node without it."""
+
 
 def ready(node: Node) -> tuple[int, dict[str, Any]]:
     status, body = node.get("/readyz")
     details: dict[str, Any] = json.loads(body)
     return status, details
+
+
+def wait_for(word: str, node: Node) -> None:
+    run(until(lambda: ready(node)[1]["status"] == word, f"it is {word}"))
 
 
 def test_embedded_the_database_and_its_durability_are_told(node: Node) -> None:
@@ -31,14 +44,13 @@ def test_embedded_the_database_and_its_durability_are_told(node: Node) -> None:
     assert json.loads(node.get("/livez")[1])["status"] == "ok"
 
 
-def test_strangers_are_told_whether_and_no_more(tmp_path: Path) -> None:
-    with Node(tmp_path) as node:
-        # What a proxy on this machine hands on is of the client that it names.
-        stranger = {"X-Forwarded-For": "203.0.113.7"}
-        status, body = node.get("/readyz", stranger)
-        assert status == 200
-        assert json.loads(body).keys() == {"status", "timestamp"}
-        assert node.get("/metrics", stranger)[0] == 403
+def test_strangers_are_told_whether_and_no_more(node: Node) -> None:
+    # What a proxy on this machine hands on is of the client that it names.
+    stranger = {"X-Forwarded-For": "203.0.113.7"}
+    status, body = node.get("/readyz", stranger)
+    assert status == 200
+    assert json.loads(body).keys() == {"status", "timestamp"}
+    assert node.get("/metrics", stranger)[0] == 403
 
 
 def test_networks_that_may_see_metrics_may_see_it_all(tmp_path: Path) -> None:
@@ -75,35 +87,31 @@ def test_one_redis_for_everything_is_warned_of(backends: Backends, tmp_path: Pat
             assert warning in node.log, "the log says it at the start too"
 
 
-@pytest.mark.parametrize(
-    ("setting", "name", "status", "word"),
-    [
-        ("database_url", "postgresql", 503, "not ready"),
-        ("cassandra_hosts", "cassandra", 200, "degraded"),
-        ("redis_url", "redis", 200, "degraded"),
-        ("queue_redis_url", "queueRedis", 200, "degraded"),
-    ],
-)
-def test_a_backend_that_is_lost_and_comes_back(
-    setting: str, name: str, status: int, word: str, backends: Backends, tmp_path: Path
-) -> None:
-    value = backends.settings[setting]
-    with Proxy.before(value if "://" in value else f"//{value}") as proxy:
-        settings = {setting: proxy.url.removeprefix("//")}
-        with Node(tmp_path, backends=backends, settings=settings) as node:
-            assert ready(node)[1]["status"] == "ready"
-            proxy.cut()
-            run(until(lambda: ready(node)[1]["status"] == word, "it is noticed"))
+@pytest.mark.slow
+def test_backends_that_are_lost_and_come_back(backends: Backends, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        proxies: dict[str, Proxy] = {}
+        for setting in LOSSES:
+            value = backends.settings[setting]
+            proxy = Proxy.before(value if "://" in value else f"//{value}")
+            proxies[setting] = stack.enter_context(proxy)
+        settings = {setting: proxy.url.removeprefix("//") for setting, proxy in proxies.items()}
+        node = stack.enter_context(Node(tmp_path, backends=backends, settings=settings))
+        assert ready(node)[1]["status"] == "ready"
+        for setting, (name, status, word) in LOSSES.items():
+            proxies[setting].cut()
+            wait_for(word, node)
             code, details = ready(node)
             assert code == status
             down = {key for key, backend in details["backends"].items() if not backend["isUp"]}
             assert down == {name}
             assert details["backends"][name]["error"]
             assert node.get("/health")[0] == 200, "the process itself is well"
-            proxy.heal()
-            run(until(lambda: ready(node)[1]["status"] == "ready", "it is back"))
+            proxies[setting].heal()
+            wait_for("ready", node)
 
 
+@pytest.mark.slow
 def test_a_backend_that_stalls_does_not_stall_the_answer(
     backends: Backends, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from protocol.pushes import GroupChat
 from tests.e2e.town import Town, contents, take
 from tests.support.backends import Backends
 from tests.support.loop import run, until
-from tests.support.node import Node, free_ports
+from tests.support.node import Node, children, free_ports
 
 WORKERS: Final = 2
 
@@ -60,15 +60,10 @@ def records(node: Node) -> list[dict[str, Any]]:
 
 def pid_of(node: Node, worker: int) -> int:
     """The process of a worker, by the command line that it was started with."""
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().split(b"\0")
-            parent = int((file.parent / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == node.pid and words[-3:-1] == [b"--worker", str(worker).encode()]:
-            return int(file.parent.name)
-    raise AssertionError(f"worker {worker} does not run")
+    (found,) = [
+        pid for pid, words in children(node.pid).items() if words[-2:] == ["--worker", str(worker)]
+    ]
+    return found
 
 
 def test_each_worker_can_be_asked_by_its_own_port(crew: Node, own_ports: list[int]) -> None:

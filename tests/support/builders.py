@@ -361,7 +361,8 @@ class Core:
         self.clock = HandClock(NOW_MS)
         self.metrics = Metrics()
         # What it mirrors is of the writer thread.
-        self.admission = admission = Admission() if beside is None else beside.admission
+        admission = Admission() if beside is None else beside.admission
+        self.admission: Admission = admission
         self.users = SqliteUserStore(writer, reader, admission)
         self.store = SqliteConversationStore(writer, reader)
         self.ledger = SqliteLedger(writer, reader, admission)
@@ -369,7 +370,9 @@ class Core:
         self.cache = MemoryCache(self.clock, self.metrics)
         # Not started: tests make accounts and groups in the stores, where it does not see them.
         self.names = MemoryNameFilter(self.users, self.store, self.metrics)
-        self.leases = MemoryPresenceLeases(self.clock) if beside is None else beside.leases
+        self.leases: MemoryPresenceLeases = (
+            MemoryPresenceLeases(self.clock) if beside is None else beside.leases
+        )
         self.hub = Hub()
         self.pages = Pages(self.ledger, self.metrics)
         self.fanout = Fanout(self.hub, self.pages, self.metrics)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
@@ -14,9 +15,10 @@ from chatd.fabric.client_redis import RedisClient
 from chatd.fabric.name_filter import of_user
 from chatd.fabric.name_filter_redis import RedisNameFilter
 from chatd.metrics import Metrics
-from tests.support.builders import Core, Stores, add_users
+from tests.support.builders import Core, Stores, add_users, sqlite_stores
 from tests.support.running import until
 
+HEAD: Final = "chatd:names:head"
 CAPACITY: Final = 400
 _POLL_SECONDS: Final = 0.005
 
@@ -88,6 +90,23 @@ async def name_node(
     finally:
         await names.stop()
         await client.close()
+
+
+@asynccontextmanager
+async def empty_stores(url: str, folder: Path, *usernames: str) -> AsyncIterator[Stores]:
+    """A body of data with these users, and nothing in Redis."""
+    client = RedisClient(url)
+    await client.start()
+    await client.call("FLUSHDB")
+    await client.close()
+    async with sqlite_stores(folder) as stores:
+        await add_users(stores.users, *usernames)
+        yield stores
+
+
+async def head_of(node: NameNode) -> dict[str, str]:
+    fields = await node.client.call("HGETALL", HEAD)
+    return {name.decode(): value.decode() for name, value in fields.items()}
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ No process outlives the test run.
 """
 
 import atexit
+import contextlib
 import http.client
 import json
 import os
@@ -287,16 +288,33 @@ def _spawn(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=log,
-        start_new_session=True,
     )
     _running.add(process)
     return process
 
 
+def children(pid: int) -> dict[int, list[str]]:
+    """The processes that a process has started and that run, with their command lines."""
+    found: dict[int, list[str]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == pid:
+                words = (process / "cmdline").read_bytes().decode().split("\0")
+                found[int(process.name)] = words[:-1]
+        except OSError:
+            continue
+    return found
+
+
 def _reap(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
-        # With the workers that it has started.
-        os.killpg(process.pid, signal.SIGKILL)
+        # A supervisor is stopped first: it would start its workers again.
+        process.send_signal(signal.SIGSTOP)
+        for worker in children(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        process.kill()
     process.wait()
     _running.discard(process)
 
