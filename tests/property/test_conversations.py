@@ -326,7 +326,7 @@ class Conversations(RuleBasedStateMachine):
         )
         await self._quiet()
         if not watched.is_slow:
-            assert watched.resuming.done()
+            await asyncio.wait([watched.resuming], timeout=10)
             assert watched.resuming.result() == Success(errors=errors or None)
 
     async def _quiet(self) -> None:
