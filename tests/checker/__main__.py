@@ -1,7 +1,8 @@
 """The delivery checker for as long as one likes: `python -m tests.checker --seconds 3600`.
 
 With `--backends` it plays on the real backends, with as many nodes as one likes and the trouble
-that is chosen: `--backends --nodes 2 --trouble nodes,bus`.
+that is chosen: `--backends --nodes 2 --trouble nodes bus`. `--plant` puts a bug into them, to see
+that it is found.
 
 Exit code 0 when nothing was found, 1 when something was.
 """
@@ -18,10 +19,11 @@ from tests.checker.checks import find_anomalies
 from tests.checker.ground import PATIENCE, REST, Chosen, on_backends
 from tests.checker.history import load
 from tests.checker.plan import LEAST_USERS, Options
+from tests.checker.planting import FAULTS_OF_NODES, all_faults, plant, read_fault
 from tests.checker.report import tell
 from tests.checker.rounds import play_rounds
 from tests.support.loop import run
-from tests.support.node import Node
+from tests.support.node import ROOT, Node
 
 _SPARE_SECONDS = 600.0
 
@@ -40,8 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=2, help="on the real backends (2)")
     parser.add_argument(
         "--trouble",
-        default=Chosen.NODES.value,
-        help=f"on the real backends: of {', '.join(Chosen)}, or none (nodes)",
+        nargs="*",
+        choices=[*Chosen],
+        help="on the real backends (nodes; with --plant what it takes)",
+    )
+    parser.add_argument(
+        "--plant",
+        choices=[fault.name for fault in all_faults(FAULTS_OF_NODES)],
+        help="on the real backends: a bug, see faults_of_nodes",
     )
     parser.add_argument("--judge", type=Path, help="only check this history")
     chosen = parser.parse_args(arguments)
@@ -68,9 +76,15 @@ def main(arguments: list[str] | None = None) -> int:
         )
 
     if chosen.backends:
-        trouble = [Chosen(name) for name in chosen.trouble.split(",") if name != "none"]
+        code, trouble = ROOT, [Chosen.NODES]
+        if chosen.plant is not None:
+            fault = read_fault(FAULTS_OF_NODES / f"{chosen.plant}.toml")
+            code = plant(fault, ROOT, folder / "code")
+            trouble = [*map(Chosen, fault.trouble)]
+        if chosen.trouble is not None:
+            trouble = [*map(Chosen, chosen.trouble)]
         options = options._replace(patience=PATIENCE, rest=REST)
-        with on_backends(folder, chosen.nodes, trouble) as ground:
+        with on_backends(folder, chosen.nodes, trouble, code=code) as ground:
             first, *others = ground.nodes
             found = play(first, others=others, trouble=ground.trouble)
             complaints = ground.complaints

@@ -14,7 +14,7 @@ from tests.checker.plan import Options
 from tests.checker.play import NoTrouble, Trouble
 from tests.support.backends import Backends
 from tests.support.lossy_bus import LossyBus
-from tests.support.node import Node, command
+from tests.support.node import ROOT, Node, command
 from tests.support.nodes_together import nodes_together
 from tests.support.own_postgres import OwnPostgres
 from tests.support.proxy import Proxy
@@ -81,16 +81,22 @@ class Ground(NamedTuple):
 
 @contextmanager
 def on_backends(
-    folder: Path, nodes: int, chosen: Sequence[Chosen], backends: Backends | None = None
+    folder: Path,
+    nodes: int,
+    chosen: Sequence[Chosen],
+    backends: Backends | None = None,
+    code: Path = ROOT,
 ) -> Iterator[Ground]:
-    """So many nodes on these backends, or on backends of their own, ready for this trouble.
-    PostgreSQL is their own when it is to be killed."""
+    """So many nodes on these backends, ready for this trouble; or on backends of their own, as
+    always when PostgreSQL is to be killed. What runs is in the folder `code`."""
     with ExitStack() as stack:
-        backends = backends or stack.enter_context(Backends(migrated=Chosen.POSTGRES not in chosen))
+        is_own = Chosen.POSTGRES in chosen
+        if backends is None or is_own:
+            backends = stack.enter_context(Backends(migrated=not is_own))
         settings = backends.settings
         losses: dict[str, dict[str, Way]] = {}
         bus: LossyBus | None = None
-        if Chosen.POSTGRES in chosen:
+        if is_own:
             own = stack.enter_context(OwnPostgres())
             settings["database_url"] = own.url
             done = command(["migrate"], settings, seconds=60)
@@ -123,7 +129,7 @@ def on_backends(
                 "stalled": (redis.stall, redis.heal),
                 "emptied": (backends.flush_redis, lambda: None),
             }
-        started = stack.enter_context(nodes_together(folder, backends, [settings] * nodes))
+        started = stack.enter_context(nodes_together(folder, backends, [settings] * nodes, code))
         yield Ground(started, chosen, bus, losses)
 
 

@@ -2,7 +2,7 @@
 
 A fault is a TOML file in `faults/`: what is wrong, the kinds of anomalies of which at least one
 must be found, whether it takes a killed server to see it, and exact replacements of text in the
-package.
+package. Those of `faults_of_nodes/` take two nodes on the real backends, and some trouble.
 """
 
 import shutil
@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 from tests.checker.anomaly import Kind
 
 FAULTS: Final = Path(__file__).parent / "faults"
-_PARTS: Final = ("chatd", "protocol", "sql")
+FAULTS_OF_NODES: Final = Path(__file__).parent / "faults_of_nodes"
+_PARTS: Final = ("chatd", "protocol", "sql", "cassandra")
 
 
 class Replacement(NamedTuple):
@@ -27,6 +28,8 @@ class Fault(NamedTuple):
     what: str
     found_as: frozenset[Kind]
     needs_kills: bool
+    trouble: list[str]
+    """By the names of the checker's command line."""
     replacements: list[Replacement]
 
 
@@ -35,8 +38,8 @@ class NotPlanted(Exception):
     the fault must follow."""
 
 
-def all_faults() -> list[Fault]:
-    return [read_fault(path) for path in sorted(FAULTS.glob("*.toml"))]
+def all_faults(folder: Path = FAULTS) -> list[Fault]:
+    return [read_fault(path) for path in sorted(folder.glob("*.toml"))]
 
 
 def read_fault(path: Path) -> Fault:
@@ -50,6 +53,7 @@ def read_fault(path: Path) -> Fault:
         text["what"],
         frozenset(map(Kind, text["found_as"])),
         text.get("needs_kills", False),
+        text.get("trouble", []),
         [Replacement(**one) for one in text["replace"]],
     )
 

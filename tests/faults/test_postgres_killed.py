@@ -10,11 +10,12 @@ import pytest
 
 from protocol import requests
 from protocol.errors import ErrorCode
-from protocol.pushes import Error, GroupChat, Success
+from protocol.pushes import Error, GroupChat, GroupCreated, Success
 from testclients import http
 from testclients.client import ChatClient
 from testclients.errors import CannotConnect, HttpFailed, RequestFailed
 from tests.e2e.frames import Place, ack, chat, club, history, post, refusal
+from tests.e2e.test_slow_reader import asleep, fill
 from tests.e2e.town import PASSWORD, Resident, Town
 from tests.support.backends import Backends
 from tests.support.loop import run, until
@@ -43,8 +44,9 @@ class Pair(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def pair(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with (
+        Backends(migrated=False) as backends,
         OwnPostgres() as postgres,
         Proxy.before(postgres.url) as proxy,
     ):
@@ -242,6 +244,28 @@ async def while_it_is_gone(s: Scene, direct: Place) -> None:
     with pytest.raises(CannotConnect) as cannot:
         await s.towns[0].connect(s.late)
     assert cannot.value.http_status == 503
+
+
+def test_who_reads_slowly_is_sent_the_rest_while_it_is_gone(pair: Pair) -> None:
+    async def main() -> None:
+        async with Town(pair.nodes[0]) as here:
+            slow, ann, ben = await here.settle_all("slow", "ann", "ben")
+            writer, reader = await here.connect_all(ann, ben)
+            async with asleep(pair.nodes[1], slow) as sleeper:
+                made = await writer.create_group("club", [slow.name, ben.name])
+                await reader.next_push(GroupCreated)
+                place = Place(group_id=made.group_id)
+                heads = await fill(writer, reader, [place])
+                await is_put(pair, place, heads[place.id])
+                pair.proxy.cut()
+                try:
+                    await sleeper.read_up_to(heads)
+                finally:
+                    pair.proxy.heal()
+                assert sleeper.last == heads
+                assert sleeper.resyncs[place.id] > 0, "it was read from the log"
+
+    run(main(), seconds=SECONDS)
 
 
 async def mends(s: Scene) -> None:
